@@ -1,0 +1,1 @@
+"""What must hold of a pipeline: one check a file, whose docstring is its page in the docs."""

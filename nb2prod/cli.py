@@ -1,0 +1,375 @@
+"""The command line: parse, call the api, print. Everything but click is imported when a command needs it.
+
+Progress goes to stderr; with `--json` stdout holds one JSON document and nothing else. Exit codes: 0 done · 1 the
+notebook's code failed · 2 wrong usage or a bad parameter · 3 findings of severity error · 4 a test failed · 5 a gate
+or parity failed · 6 a kernel or worker was lost · 7 an input or store cannot be read or written · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from nb2prod.core.finding import Finding
+    from nb2prod.core.result import Result
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+NOTEBOOK = click.Path(path_type=Path)
+
+
+class Front(click.Group):
+    """The command group: our errors become a message and an exit code, never a traceback unless `--debug` asks."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from nb2prod.core.errors import Nb2prodError
+
+        try:
+            return super().invoke(ctx)
+        except Nb2prodError as error:
+            if ctx.params.get("debug"):
+                raise
+            _fail(error)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(130)
+        except OSError as error:
+            if ctx.params.get("debug"):
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"error: {where}it cannot be read or written: {error.strerror or error}", err=True)
+            sys.exit(7)
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"error: {type(error).__name__}: {error}", err=True)
+            click.echo("  this is a fault of nb2prod: `nb2prod --debug …` shows where it happened", err=True)
+            sys.exit(70)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of a notebook's way, not of the alphabet
+
+
+def _fail(error: Any) -> NoReturn:
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+@click.group(cls=Front, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="nb2prod", message="%(version)s")
+@click.option("--debug", is_flag=True, help="Show tracebacks of nb2prod itself, and its log.")
+def main(debug: bool) -> None:
+    """Tagged notebook cells become a tested run, a proved model package and a served model."""
+    import logging
+
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("nb2prod").setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def _parameters(command: Command) -> Command:
+    one = click.option("-p", "--parameter", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="Repeatable.")
+    many = click.option("-f", "--parameters-file", "file", type=NOTEBOOK, help="Parameters as YAML or JSON.")
+    return one(many(command))
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def _texts(given: Iterable[tuple[str, str]]) -> dict[str, str]:
+    from nb2prod.core.errors import BadParameter
+
+    texts: dict[str, str] = {}
+    for name, text in given:
+        if name in texts:
+            raise BadParameter(f"parameter {name} is given twice", fix="give it once")
+        texts[name] = text
+    return texts
+
+
+def _from_file(file: Path | None) -> Mapping[str, Any]:
+    if file is None:
+        return {}
+    import yaml
+
+    from nb2prod.core.errors import BadParameter, StoreError
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"cannot be read: {error.strerror}", where=str(file)) from error
+    except yaml.YAMLError as error:
+        raise BadParameter(f"not YAML: {error}", where=str(file)) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise BadParameter(
+            "parameters are a mapping of names to values", where=str(file), fix="write NAME: VALUE lines"
+        )
+    return content
+
+
+def _refuse_input(output: Path | None, notebooks: Iterable[Path]) -> None:
+    """No command writes to the notebook that it reads."""
+    from nb2prod.core.errors import UsageError
+
+    for notebook in notebooks:
+        if output is not None and output.exists() and notebook.exists() and output.samefile(notebook):
+            raise UsageError("the output would overwrite the input", where=str(output), fix="name another file")
+
+
+def _print_json(document: Mapping[str, Any]) -> None:
+    from nb2prod.stages import documents
+
+    click.echo(documents.as_text(document))
+
+
+# -- look ------------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("notebook", type=NOTEBOOK)
+@click.option("--format", "style", type=click.Choice(["text", "json", "svg", "mermaid"]), default="text")
+@click.option("-o", "--output", type=NOTEBOOK, help="Write to a file instead of stdout.")
+@as_json
+def inspect(notebook: Path, style: str, output: Path | None, as_json: bool) -> None:
+    """Show parameters, steps, tests and model; nothing runs."""
+    import shutil
+
+    from nb2prod import api
+    from nb2prod.storage import files
+
+    _refuse_input(output, [notebook])
+    to_terminal = output is None and sys.stdout.isatty()
+    width = shutil.get_terminal_size((100, 24)).columns
+    text = api.inspect(notebook, format="json" if as_json else style, width=width, color=to_terminal)
+    if output is None:
+        click.echo(text)
+    else:
+        files.write_text(output, text + "\n")
+        click.echo(f"wrote {output}", err=True)
+
+
+def _explain(ctx: click.Context, _: click.Parameter, code: str | None) -> None:
+    if code is not None:
+        from nb2prod import api
+
+        click.echo(api.explain("" if code == "all" else code))
+        ctx.exit()
+
+
+@main.command()
+@click.argument("notebooks", type=NOTEBOOK, nargs=-1, required=True)
+@click.option("--explain", metavar="CODE", callback=_explain, is_eager=True, expose_value=False, help="Or: all.")
+@as_json
+def check(notebooks: tuple[Path, ...], as_json: bool) -> None:
+    """List what is wrong or doubtful, with a fix for each; nothing runs."""
+    from nb2prod import api
+    from nb2prod.stages import documents
+
+    found = [(str(notebook), api.check(notebook)) for notebook in notebooks]
+    if as_json:
+        _print_json(documents.checked(found))
+    else:
+        for notebook, findings in found:
+            _print_findings(notebook, findings)
+    if any(finding.severity == "error" for _, findings in found for finding in findings):
+        sys.exit(3)
+
+
+def _print_findings(notebook: str, findings: Iterable[Finding]) -> None:
+    colors = {"error": "red", "warning": "yellow", "note": "blue"}
+    count = 0
+    for finding in findings:
+        count += 1
+        severity = click.style(finding.severity, fg=colors[finding.severity], bold=True)
+        click.echo(f"{notebook}: {finding.place}: {severity} {click.style(finding.code, dim=True)}: {finding.message}")
+        if finding.fix:
+            click.echo(f"    fix: {finding.fix}")
+    click.echo(f"{notebook}: {count or 'no'} finding{'' if count == 1 else 's'}")
+
+
+# -- run -------------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("notebook", type=NOTEBOOK)
+@_parameters
+@click.option("--engine", default="papermill", show_default=True, help="How it runs.")
+@click.option("--kernel", help="Another kernel than the notebook names.")
+@click.option("-o", "--output", type=NOTEBOOK, help="The executed notebook.  [default: in the run's folder]")
+@click.option("--runs", type=NOTEBOOK, default=Path("runs"), show_default=True, help="Where runs are kept.")
+@click.option("--experiment", default="", help="MLflow experiment.  [default: the notebook's name]")
+@click.option("--timeout", type=click.FloatRange(min=0.01), help="Seconds that one cell may take.")
+@click.option("--only-steps", is_flag=True, help="Leave out exploration cells.")
+@click.option("--track/--no-track", default=True, help="Log to MLflow.")
+@as_json
+def run(
+    notebook: Path,
+    given: tuple[tuple[str, str], ...],
+    file: Path | None,
+    engine: str,
+    kernel: str | None,
+    output: Path | None,
+    runs: Path,
+    experiment: str,
+    timeout: float | None,
+    only_steps: bool,
+    track: bool,
+    as_json: bool,
+) -> None:
+    """Run the notebook headless, with typed parameters, tests and MLflow."""
+    from nb2prod import api
+    from nb2prod.stages import documents
+
+    result = api.run(
+        notebook,
+        _from_file(file),
+        texts=_texts(given),
+        engine=engine,
+        trackers=_trackers(track),
+        kernel=kernel,
+        output=output,
+        runs=runs,
+        experiment=experiment,
+        timeout=timeout,
+        only_steps=only_steps,
+    )
+    if as_json:
+        _print_json(documents.ran(result))
+    _exit(result)
+
+
+def _trackers(track: bool) -> tuple[str, ...]:
+    return ("mlflow", "console") if track else ("console",)
+
+
+def _exit(result: Result) -> None:
+    if result.exit_code:
+        sys.exit(result.exit_code)
+
+
+@main.command()
+@click.argument("notebooks", type=NOTEBOOK, nargs=-1, required=True)
+@click.option("-p", "--parameter", "given", nargs=2, multiple=True, metavar="NAME VALUE", help="Repeatable.")
+@click.option("-k", "select", metavar="EXPRESSION", help="Only tests that match, as pytest's -k.")
+@click.option("--junit", type=NOTEBOOK, help="Write a JUnit XML report.")
+@as_json
+def test(
+    notebooks: tuple[Path, ...],
+    given: tuple[tuple[str, str], ...],
+    select: str | None,
+    junit: Path | None,
+    as_json: bool,
+) -> None:
+    """Run the notebook's tests through pytest."""
+    from nb2prod import api
+    from nb2prod.stages import documents
+
+    _refuse_input(junit, notebooks)
+    results, code = api.test(notebooks, junit=junit, select=select, parameters=_texts(given), quiet=as_json)
+    if as_json:
+        _print_json(documents.tested(results))
+    sys.exit(code)
+
+
+# -- hand over -------------------------------------------------------------------------------------------------------
+
+
+@main.command()
+@click.argument("source", type=NOTEBOOK)
+@click.option("-o", "--output", type=NOTEBOOK, required=True, help="The package's folder.")
+@_parameters
+@click.option("--name", help="The package's name.  [default: the notebook's]")
+@click.option("--version", default="1", show_default=True)
+@click.option("--register", metavar="NAME", help="Also register it in the MLflow registry.")
+@click.option("--track/--no-track", default=True, help="Log the run to MLflow.")
+@as_json
+def package(
+    source: Path,
+    output: Path,
+    given: tuple[tuple[str, str], ...],
+    file: Path | None,
+    name: str | None,
+    version: str,
+    register: str | None,
+    track: bool,
+    as_json: bool,
+) -> None:
+    """Package the model of a NOTEBOOK, or of an earlier RUN's folder, and prove that it answers the same."""
+    from nb2prod import api
+    from nb2prod.core.errors import UsageError
+    from nb2prod.stages import documents
+
+    if register and not track:
+        raise UsageError("--register needs the run in MLflow", fix="leave out --no-track")
+    made = api.package(
+        source,
+        output,
+        parameters=_from_file(file),
+        texts=_texts(given),
+        name=name,
+        version=version,
+        register=register,
+        trackers=_trackers(track),
+    )
+    if as_json:
+        _print_json(documents.packaged(made))
+        return
+    path = made.parity.paths[0]
+    click.echo(f"{click.style('package', bold=True)} {made.name} {made.version} in {made.directory}")
+    click.echo(f"  format  {made.format.format}: {made.format.reason}")
+    click.echo(f"  parity  {made.parity.verdict}: {path.exact} of {path.rows} predictions equal in a fresh process")
+    click.echo(f"  digest  sha256:{made.digest}")
+    if made.registered:
+        click.echo(f"  registered as {made.registered}")
+
+
+@main.command()
+@click.argument("notebook", type=NOTEBOOK)
+@click.option("--to", "target", required=True, metavar="TARGET", help="What it becomes.")
+@click.option("-o", "--output", type=NOTEBOOK, required=True, help="A folder that is not there yet.")
+def export(notebook: Path, target: str, output: Path) -> None:
+    """Write the pipeline for another place."""
+    from nb2prod import api
+
+    for path in api.export(notebook, target, output):
+        click.echo(path)
+
+
+@main.command()
+@click.argument("folder", type=NOTEBOOK, metavar="PACKAGE")
+@as_json
+def verify(folder: Path, as_json: bool) -> None:
+    """Check a package's integrity and compute its proof again."""
+    from nb2prod import api
+    from nb2prod.stages import documents
+
+    parity = api.verify(folder)
+    if as_json:
+        _print_json(documents.verified(str(folder), parity))
+        return
+    click.echo(f"{folder}: files as packed, predictions {parity.verdict}")
+    for path in parity.paths:
+        click.echo(f"  {path.path}: {path.exact} of {path.rows} equal, largest difference {path.difference:g}")
+
+
+@main.command()
+@click.argument("package", metavar="PACKAGE")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@click.option("--token", envvar="NB2PROD_TOKEN", help="Bearer token; needed for an address that is not this machine.")
+def serve(package: str, host: str, port: int, token: str | None) -> None:
+    """Serve a package's folder, or models:/NAME@ALIAS: /predict, /invocations, /livez, /readyz, /metrics."""
+    from nb2prod import api
+
+    api.serve(package, host=host, port=port, token=token)
+
+
+if __name__ == "__main__":
+    main()

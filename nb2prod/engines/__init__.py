@@ -1,0 +1,1 @@
+"""How a pipeline runs: one engine a file, named as the user types it."""

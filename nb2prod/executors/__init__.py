@@ -1,0 +1,1 @@
+"""Where steps run: one file each, offering a `concurrent.futures.Executor`."""

@@ -1,0 +1,309 @@
+"""What a run keeps of a step, seen from inside the kernel: the data it reads, its metrics, plots, model and example.
+
+`before` a step's cells the tables that it reads are digested. `after` them the names that the step's tags promise are
+looked up and kept below `steps/STEP/`:
+
+    plots/NAME.png           or .html for a figure that writes itself so
+    model/NAME.pkl           with the notebook's module beside it, see `pickling`
+    example/NAME.parquet     or another format, see `storage.artifacts`: the value as it is now, not as it will be
+    predictions/NAME.parquet what the model predicts on the example, as soon as both are known
+
+Keeping leaves no trace in the notebook: the random streams of `random` and `numpy.random` go on as if nothing had
+happened, names stay bound as they are, and a model with code of the notebook's predicts as a copy of itself. Libraries
+are used only when the notebook has imported them.
+
+A metric that is NaN or infinite is kept as it is, with a warning: it says something. A metric that is True or False is
+refused: whether 1.0 is meant is for the author to say.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import numbers
+import platform
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nb2prod.core.events import ArtifactKept, DatasetRead, Event, MetricMeasured
+from nb2prod.core.pipeline import Pipeline, Step
+from nb2prod.core.result import Artifact, ArtifactKind, Dataset
+from nb2prod.kernel import figures, pickling
+from nb2prod.storage import artifacts, requirements
+from nb2prod.storage.digests import CannotDigest, columns_of, digest, is_table, rows_of
+from nb2prod.storage.files import digest_of, write_bytes, write_text
+from nb2prod.storage.model_formats import type_name
+
+logger = logging.getLogger(__name__)
+Namespace = Mapping[str, Any]
+
+
+class CannotKeep(Exception):
+    """A tagged value is not there, or not usable: which, why and what to do.
+
+    `events` are those of the same step that came before: what was kept is kept.
+    """
+
+    def __init__(self, name: str, message: str, fix: str = "", events: tuple[Event, ...] = ()) -> None:
+        super().__init__(message)
+        self.name = name
+        self.message = f"{message}; fix: {fix}" if fix else message
+        self.events = events
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A model or example as it was kept: where it came from, its file, and for a model the notebook's own object."""
+
+    step: str
+    artifact: Artifact
+    value: Any = None
+
+
+class Keeper:
+    """Keeps the values of one run, step after step. A step that runs again replaces what it kept."""
+
+    def __init__(self, pipeline: Pipeline, directory: Path) -> None:
+        self._pipeline = pipeline
+        self._directory = directory
+        self._model: _Known | None = None
+        self._example: _Known | None = None
+
+    def before(self, step: str, namespace: Namespace) -> list[Event]:
+        """The tables that the step is about to read."""
+        found = self._pipeline.step(step)
+        with undisturbed():
+            tables = [(name, namespace[name]) for name in found.inputs if is_table(namespace.get(name))]
+            datasets = [_dataset(name, step, value) for name, value in tables]
+        return [DatasetRead(dataset=dataset) for dataset in datasets if dataset is not None]
+
+    def after(self, step: str, namespace: Namespace) -> list[Event]:
+        """What the step's tags promise. Raises CannotKeep for the first that is not there, or not usable."""
+        events: list[Event] = []
+        try:
+            with undisturbed():
+                # one by one into the list: what came before a refusal stays in it
+                events.extend(self._kept(self._pipeline.step(step), namespace))
+        except CannotKeep as refused:
+            refused.events = tuple(events)
+            raise
+        return events
+
+    def _kept(self, step: Step, namespace: Namespace) -> Iterator[Event]:
+        for name in step.metrics:
+            value = _number(name, _looked_up(name, "metric", namespace))
+            yield MetricMeasured(step=step.name, name=name, value=value)
+        for name in step.plots:
+            yield self._plot(step.name, name, _looked_up(name, "plot", namespace))
+        if step.example is not None:
+            example = _looked_up(step.example, "example", namespace)
+            yield self._keep_example(step.name, step.example, example, namespace)
+        if step.model is not None:
+            yield self._keep_model(step.name, step.model, _looked_up(step.model, "model", namespace), namespace)
+        if step.example is not None or step.model is not None:
+            yield from self._predictions(step.name, namespace)
+
+    def _plot(self, step: str, name: str, value: Any) -> Event:
+        try:
+            path = figures.save(value, self._folder(step, "plots") / name)
+        except figures.NoFigure as error:
+            raise CannotKeep(name, f"plot {name} is not a figure: {error}", "tag the name of the figure") from error
+        return self._event("plot", step, name, path)
+
+    def _keep_example(self, step: str, name: str, value: Any, namespace: Namespace) -> Event:
+        to_pickle = _pickler(name, self._pipeline, namespace)
+        stored = artifacts.write(value, self._folder(step, "example") / name, to_pickle=to_pickle)
+        details = {"type": type_name(type(value)), "rows": rows_of(value), "content": stored.content}
+        event = self._event("example", step, name, stored.path, details)
+        if self._pipeline.example == (step, name):
+            self._example = _Known(step, event.artifact)
+        return event
+
+    def _keep_model(self, step: str, name: str, model: Any, namespace: Namespace) -> Event:
+        _refuse_useless(name, model)
+        module = self._pipeline.module
+        try:
+            pickled = pickling.dump(model, name, module, namespace)
+        except pickling.CannotPickle as error:
+            raise CannotKeep(name, error.what, error.fix) from error
+        path = write_bytes(self._folder(step, "model") / f"{name}.pkl", pickled.content)
+        if module.source:
+            write_text(path.with_name(f"{module.name}.py"), module.source)
+        needed = {*pickled.packages, *(module.imports if pickled.used else ())}
+        details = {
+            "type": type_name(type(model)).replace(f"{pickling.MAIN}.", f"{module.name}."),
+            "python": platform.python_version(),
+            "uses": list(pickled.used),
+            **requirements.installed(needed),
+        }
+        event = self._event("model", step, name, path, details)
+        if self._pipeline.model == (step, name):
+            self._model = _Known(step, event.artifact, model)
+        return event
+
+    def _predictions(self, step: str, namespace: Namespace) -> Iterator[Event]:
+        """What the kept model says of the kept example; nothing yet when one of them is still to come."""
+        if self._model is None or self._example is None:
+            return
+        name = self._model.artifact.name
+        with pickling.hoisted(self._pipeline.module, namespace):
+            read = [self._read(self._example.artifact) for _ in range(3)]
+        model = self._model.value
+        if self._model.artifact.details["uses"]:
+            model = _copied(model)
+        first, second = _predicted(name, model, read[0]), _predicted(name, model, read[1])
+        stochastic = digest(first) != digest(second)
+        if step != self._model.step and not stochastic:
+            self._refuse_changed(name, first, read[2], namespace)
+        to_pickle = _pickler(name, self._pipeline, namespace)
+        stored = artifacts.write(first, self._folder(step, "predictions") / name, to_pickle=to_pickle)
+        details = {"type": type_name(type(first)), "content": stored.content, "stochastic": stochastic}
+        yield self._event("predictions", step, name, stored.path, details)
+
+    def _refuse_changed(self, name: str, predicted: Any, example: Any, namespace: Namespace) -> None:
+        """The model was kept in an earlier step: is it still the one that was kept?"""
+        assert self._model is not None
+        path = self._directory / self._model.artifact.path
+        kept = pickling.load(
+            artifacts.checked(path, path.read_bytes(), self._model.artifact.digest), self._pipeline.module, namespace
+        )
+        if digest(_predicted(name, kept, example)) != digest(predicted):
+            raise CannotKeep(
+                name,
+                f"model {name} was changed after step {self._model.step}, in which it was kept: "
+                "it predicts something else now",
+                f"tag model:{name} in the last step that changes it",
+            )
+
+    def _read(self, artifact: Artifact) -> Any:
+        return artifacts.read(self._directory / artifact.path, artifact.digest)
+
+    def _folder(self, step: str, kind: str) -> Path:
+        folder = self._directory / "steps" / step / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _event(
+        self, kind: ArtifactKind, step: str, name: str, path: Path, details: Mapping[str, Any] | None = None
+    ) -> ArtifactKept:
+        relative = path.relative_to(self._directory).as_posix()
+        return ArtifactKept(artifact=Artifact(kind, name, relative, digest_of(path), step, dict(details or {})))
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """The random streams of `random` and `numpy.random` afterwards go on from where they were."""
+    own = random.getstate()
+    numpy_random = sys.modules.get("numpy.random")
+    others = numpy_random.get_state() if numpy_random is not None else None
+    try:
+        yield
+    finally:
+        random.setstate(own)
+        if numpy_random is not None:
+            numpy_random.set_state(others)
+
+
+def _looked_up(name: str, what: str, namespace: Namespace) -> Any:
+    if name not in namespace:
+        raise CannotKeep(
+            name, f"{what} {name} is not there after its step", f"bind {name} in the step, or correct the tag"
+        )
+    return namespace[name]
+
+
+def _number(name: str, value: Any) -> float:
+    """A metric's value as a float."""
+    if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
+        value = value.item()
+    if isinstance(value, bool):
+        raise CannotKeep(
+            name, f"metric {name} is {value}, not a number", f"{name} = float({name}) if 0 and 1 are meant"
+        )
+    if not isinstance(value, numbers.Real):
+        raise CannotKeep(
+            name, f"metric {name} is a {type(value).__name__}, not a number", "tag a name bound to a number"
+        )
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise CannotKeep(name, f"metric {name} is too large for a float") from error
+    if number != number or number in (float("inf"), float("-inf")):
+        logger.warning("metric %s is %s", name, number)
+    return number
+
+
+def _dataset(name: str, step: str, value: Any) -> Dataset | None:
+    try:
+        return Dataset(name, step, digest(value), rows_of(value), columns_of(value))
+    except CannotDigest as error:
+        logger.warning("the data %s, which step %s reads, has no digest: %s", name, step, error)
+        return None
+
+
+def _refuse_useless(name: str, model: Any) -> None:
+    """A model must have `predict`; one of scikit-learn must be fitted."""
+    if isinstance(model, type):
+        raise CannotKeep(
+            name, f"model {name} is the class {model.__name__}, not a fitted model", "tag what fit returned"
+        )
+    if not callable(getattr(model, "predict", None)):
+        kind = type(model).__name__
+        raise CannotKeep(name, f"model {name} is a {kind}, which has no predict", "tag an object with a method predict")
+    validation = sys.modules.get("sklearn.utils.validation")
+    last = _last_estimator(model)
+    if validation is None or not type(last).__module__.startswith("sklearn."):
+        return
+    try:
+        validation.check_is_fitted(last)
+    except sys.modules["sklearn.exceptions"].NotFittedError as error:
+        raise CannotKeep(name, f"model {name} is not fitted", f"call {name}.fit(…) in the step") from error
+
+
+def _last_estimator(model: Any) -> Any:
+    """What must be fitted in a pipeline is its last step; a class of the notebook keeps what it learnt as it likes."""
+    steps = getattr(model, "steps", None)
+    if type(model).__module__ == "sklearn.pipeline" and steps:
+        return model if steps[-1][1] in (None, "passthrough") else _last_estimator(steps[-1][1])
+    return model
+
+
+def _copied(model: Any) -> Any:
+    """Code of the notebook's may change the model when it predicts; the notebook's own model must stay as it is."""
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:  # noqa: BLE001 - a model that cannot be copied was pickled already; use it as it is
+        logger.warning("a %s cannot be copied (%s): predicting with the notebook's own", type(model).__name__, error)
+        return model
+
+
+def _predicted(name: str, model: Any, example: Any) -> Any:
+    """The model's predictions; what its code prints is no part of the notebook's output."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            return model.predict(example)
+        except Exception as error:
+            raise CannotKeep(
+                name,
+                f"model {name} cannot predict on the example: {type(error).__name__}: {error}",
+                "tag as example what the model's predict takes: the columns that it was fitted on",
+            ) from error
+
+
+def _pickler(name: str, pipeline: Pipeline, namespace: Namespace) -> Callable[[Any], bytes]:
+    def to_pickle(value: Any) -> bytes:
+        try:
+            return pickling.dump(value, name, pipeline.module, namespace).content
+        except pickling.CannotPickle as error:
+            raise CannotKeep(name, error.what, error.fix) from error
+
+    return to_pickle

@@ -1,0 +1,135 @@
+"""The engine's hand inside the kernel: one `Probe` a run, asked before and after the cells of each step.
+
+The engine evaluates `nb2prod.kernel.probe.ask(...)` beside the notebook's cells. Nothing is bound in the notebook's
+namespace, and every answer is one line of JSON: the events that happened, or what could not be kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nb2prod.core.errors import BadParameter
+from nb2prod.core.events import Event, ParametersComputed, TestFinished
+from nb2prod.core.pipeline import Plan
+from nb2prod.core.result import TestResult
+from nb2prod.kernel import tracked_call
+from nb2prod.kernel.keep import CannotKeep, Keeper
+from nb2prod.language.parameter_types import source_of
+from nb2prod.language.plain import plain as plain_cell
+from nb2prod.storage import codec, journal
+
+PLAN = "plan.json"
+
+
+class Probe:
+    """What the kernel must know of the run: the plan, and the keeper of the steps' values."""
+
+    def __init__(self, directory: Path, namespace: Mapping[str, Any]) -> None:
+        self.directory = directory
+        self.namespace = namespace
+        self.plan: Plan = codec.build(Plan, json.loads((directory / PLAN).read_text(encoding="utf-8")))
+        self.keeper = Keeper(self.plan.pipeline, directory)
+        self.results: list[TestResult] = []
+        self.parameters_told = False
+
+    def enter(self, step: str, cell: int | None, environment: Mapping[str, str], *, first: bool) -> list[Event]:
+        """Before a cell of `step` (empty: before the cells of none that follow)."""
+        role = self.plan.pipeline.roles[cell] if cell is not None else None
+        tracked_call.end()
+        tracked_call.begin(environment, role.body if role is not None else "")
+        if not first:
+            return []
+        return [*self._computed(), *self.keeper.before(step, self.namespace)]
+
+    def _computed(self) -> list[Event]:
+        """Once, before the first step: the values of the parameters that the plan could not know."""
+        if self.parameters_told:
+            return []
+        self.parameters_told = True
+        pending = [p.name for p in self.plan.pipeline.parameters if p.computed and p.name not in self.plan.parameters]
+        values = {name: codec.plain(self.namespace[name]) for name in pending if _is_plain(self.namespace.get(name))}
+        return [ParametersComputed(values=values)] if values else []
+
+    def leave(self, step: str, *, last: bool) -> list[Event]:
+        """After a cell of `step`. Raises CannotKeep when a tagged value is not there, or not usable."""
+        tracked_call.end()
+        return self.keeper.after(step, self.namespace) if last else []
+
+    def test(self, cell: int) -> Any:
+        """Run a test cell on the notebook's values as they are now; the returned object shows the results."""
+        from nb2prod.kernel import cell_tests  # loads pytest, which a notebook without tests does not need
+
+        role = self.plan.pipeline.roles[cell]
+        assert role is not None
+        self.results = cell_tests.run_tests(
+            plain_cell(role.body).source,
+            self.namespace,
+            cell=cell,
+            step=role.name or None,
+            line_offset=role.line_offset,
+            notebook=self.plan.pipeline.notebook.path,
+            folder=self.plan.pipeline.notebook.folder,
+        )
+        return cell_tests.show(self.results)
+
+    def tested(self) -> list[Event]:
+        events: list[Event] = [TestFinished(test=result) for result in self.results]
+        self.results = []
+        return events
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is one that a parameter may have, so that its text is its value."""
+    try:
+        source_of(value)
+    except BadParameter:
+        return False
+    return value is not None
+
+
+_probes: dict[str, Probe] = {}
+
+
+def start(directory: str) -> Answer:
+    """Begin: read the plan, and load our magics, which the notebook may use without saying so. Returns JSON."""
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    _probes[directory] = Probe(Path(directory), shell.user_ns)
+    shell.extension_manager.load_extension("nb2prod")
+    return answer([])
+
+
+def ask(directory: str, question: str, **what: Any) -> Answer:
+    """`enter`, `leave` or `tested`, as JSON: {"events": [line, …], "refused": null or {"name", "message"}}."""
+    try:
+        return answer(getattr(_probes[directory], question)(**what))
+    except CannotKeep as refused:
+        kept = [journal.encode(event) for event in refused.events]
+        return Answer(json.dumps({"events": kept, "refused": {"name": refused.name, "message": refused.message}}))
+
+
+def running() -> Plan | None:
+    """The plan of the run that this kernel works for; None in a kernel where a person works."""
+    return next((probe.plan for probe in reversed(_probes.values())), None)
+
+
+def test(directory: str, cell: int) -> Any:
+    return _probes[directory].test(cell)
+
+
+def answer(events: Sequence[Event]) -> Answer:
+    return Answer(json.dumps({"events": [journal.encode(event) for event in events], "refused": None}))
+
+
+class Answer:
+    """One line of JSON that IPython shows as it is, whatever the notebook has told it about texts."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return repr(self.text)

@@ -1,0 +1,158 @@
+"""What `--json` prints: one document a verb, each with a versioned `schema`. The contract is docs/json.md."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nb2prod.core.finding import Finding
+from nb2prod.core.model_package import ModelPackage, Parity
+from nb2prod.core.pipeline import Parameter, Pipeline, Step
+from nb2prod.core.result import Failure, Result, TestResult
+from nb2prod.storage.codec import plain
+
+
+def as_text(document: Mapping[str, Any]) -> str:
+    """A document as JSON that every reader takes: NaN and infinity, which JSON lacks, are the texts of their names."""
+    finite = _finite(document)
+    text = json.dumps(finite, ensure_ascii=False, indent=2, allow_nan=False)
+    # half a surrogate pair (a file name that is no UTF-8) has no place in a text of UTF-8
+    return text if text.isascii() or _is_unicode(text) else json.dumps(finite, indent=2, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def inspected(pipeline: Pipeline) -> dict[str, Any]:
+    return {
+        "schema": "nb2prod/inspect/1",
+        "notebook": str(pipeline.notebook.path),
+        "parameters": [_parameter(parameter) for parameter in pipeline.parameters],
+        "steps": [_step(step) for step in pipeline.steps],
+        "tests": [test.id for test in pipeline.tests],
+    }
+
+
+def checked(notebooks: Iterable[tuple[str, Iterable[Finding]]]) -> dict[str, Any]:
+    return {
+        "schema": "nb2prod/check/1",
+        "findings": [{"notebook": name, **plain(finding)} for name, findings in notebooks for finding in findings],
+    }
+
+
+def ran(result: Result) -> dict[str, Any]:
+    return {
+        "schema": "nb2prod/run/1",
+        "run": result.run,
+        "status": result.status,
+        "engine": result.engine,
+        "executor": result.executor,
+        "parameters": plain(result.parameters),
+        "steps": [plain(step) for step in result.steps],
+        "metrics": result.metrics,
+        "tests": [_test(test) for test in result.tests],
+        "notebook": result.notebook,
+        "directory": result.directory,
+        "mlflow": _mlflow(result),
+        "failure": _failure(result.failure),
+    }
+
+
+def tested(results: Iterable[TestResult]) -> dict[str, Any]:
+    return {"schema": "nb2prod/test/1", "tests": [_test(test) for test in results]}
+
+
+def packaged(package: ModelPackage) -> dict[str, Any]:
+    return {
+        "schema": "nb2prod/package/1",
+        "name": package.name,
+        "version": package.version,
+        "directory": package.directory,
+        "digest": package.digest,
+        "format": plain(package.format),
+        "parity": plain(package.parity),
+        "registered": package.registered,
+    }
+
+
+def verified(folder: str, parity: Parity) -> dict[str, Any]:
+    return {"schema": "nb2prod/verify/1", "package": folder, "status": parity.verdict, "parity": plain(parity)}
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "name": parameter.name,
+        "type": parameter.type.name,
+        "default": "********" if parameter.secret else plain(parameter.default),
+        "expression": "********" if parameter.secret else parameter.expression,
+        "help": parameter.help,
+        "required": parameter.required,
+        "secret": parameter.secret,
+        "derived_from": list(parameter.derived_from),
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "cells": list(step.cells),
+        "inputs": list(step.inputs),
+        "outputs": list(step.outputs),
+        "parameters": list(step.parameters),
+        "after": list(step.after),
+        "metrics": list(step.metrics),
+        "plots": list(step.plots),
+        "tests": [test.id for test in step.tests],
+        "model": step.model,
+        "example": step.example,
+        "edges": [
+            {"name": e.name, "from": e.source, "version": e.version, "kind": e.kind, "reason": e.reason}
+            for e in step.edges
+        ],
+    }
+
+
+def _test(test: TestResult) -> dict[str, Any]:
+    return {
+        "id": test.id,
+        "step": test.step,
+        "outcome": test.outcome,
+        "seconds": test.seconds,
+        "message": test.message,
+        "cell": test.cell,
+        "line": test.line,
+    }
+
+
+def _mlflow(result: Result) -> dict[str, str] | None:
+    where = {key.removeprefix("mlflow."): value for key, value in result.tracked.items() if key.startswith("mlflow.")}
+    return where or None
+
+
+def _failure(failure: Failure | None) -> dict[str, Any] | None:
+    if failure is None:
+        return None
+    return {
+        "kind": failure.kind,
+        "step": failure.step,
+        "cell": failure.cell,
+        "line": failure.line,
+        "message": failure.message,
+    }
