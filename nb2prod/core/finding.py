@@ -14,7 +14,8 @@ class Finding:
     """`code` is the check's name (`undefined-name`), stable between versions.
 
     `cell` counts from 0 over all cells of the file and is None for the notebook as a whole; `line` counts from 1
-    within the cell, None for the whole cell.
+    within the cell, None for the whole cell. `isolated` marks what is as bad as an error as soon as each step runs in
+    a process of its own (engine `steps`, `verify`): the whole notebook in one kernel gives its numbers all the same.
     """
 
     code: str
@@ -23,6 +24,7 @@ class Finding:
     fix: str = ""
     cell: int | None = None
     line: int | None = None
+    isolated: bool = False
 
     @property
     def place(self) -> str:

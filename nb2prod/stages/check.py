@@ -42,14 +42,18 @@ def pages(checks: Iterable[tuple[str, Check]]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def refuse_errors(pipeline: Pipeline, findings: Iterable[Finding]) -> None:
-    """Raise FindingsError when a finding of severity error stands against the pipeline."""
-    errors = [finding for finding in findings if finding.severity == "error"]
+def refuse_errors(pipeline: Pipeline, findings: Iterable[Finding], *, isolated: bool = False) -> None:
+    """Raise FindingsError when a finding of severity error stands against the pipeline.
+
+    `isolated`: each step is to run in a process of its own, and the findings that speak of that count as errors too.
+    """
+    errors = [finding for finding in findings if finding.severity == "error" or (isolated and finding.isolated)]
     if errors:
         lines = "\n".join(f"  {f.place}: {f.message} [{f.code}]\n    fix: {f.fix}" for f in errors)
         count = "1 finding" if len(errors) == 1 else f"{len(errors)} findings"
+        kind = "that isolated steps cannot have" if isolated else "of severity error"
         raise FindingsError(
-            f"{count} of severity error:\n{lines}",
+            f"{count} {kind}:\n{lines}",
             where=str(pipeline.notebook.path),
             fix=f"correct them; `nb2prod check {pipeline.notebook.path}` shows all",
         )
