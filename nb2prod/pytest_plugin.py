@@ -46,6 +46,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("nb2prod", "tests in notebooks")
     group.addoption("--nb2prod", action="store_true", dest="nb2prod", help="collect notebooks in folders too")
     group.addoption(
+        "--nb2prod-scripts", action="store_true", dest="nb2prod_scripts", help="a .py file that is named is a notebook"
+    )
+    group.addoption(
         "--nb2prod-parameter",
         action="append",
         default=[],
@@ -68,6 +71,15 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     named = parent.session.isinitpath(file_path)
     if named or parent.config.getoption("nb2prod") or parent.config.getini("nb2prod"):
         collected: NotebookFile = NotebookFile.from_parent(parent, path=file_path)
+        return collected
+    return None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """In the place of pytest's own module, which would import, and so run, a `.py` notebook as it stands."""
+    if parent.config.getoption("nb2prod_scripts") and parent.session.isinitpath(module_path):
+        collected: NotebookFile = NotebookFile.from_parent(parent, path=module_path)
         return collected
     return None
 

@@ -15,7 +15,10 @@ CellKind = Literal["code", "markdown", "raw"]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell. `source` has LF line ends whatever the file had; `index` counts from 0 over all cells."""
+    """One cell. `source` has LF line ends whatever the file had; `index` counts from 0 over all cells.
+
+    `output_size` is how many characters of text the saved outputs hold, images as they are encoded in the file.
+    """
 
     index: int
     kind: CellKind
@@ -23,6 +26,7 @@ class Cell:
     tags: tuple[str, ...] = ()
     id: str = ""
     execution_count: int | None = None
+    output_size: int = 0
     metadata: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -33,7 +37,11 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Notebook:
-    """`digest` is the SHA-256 of the file's bytes; `notes` are findings about the file itself."""
+    """`digest` is the SHA-256 of the file's bytes; `notes` are findings about the file itself.
+
+    `format` is the file's own: nbformat's number, or `py:percent` and its like for a script; `metadata` is what the
+    notebook as a whole carries, for the dialects of other tools.
+    """
 
     path: Path
     cells: tuple[Cell, ...]
@@ -42,6 +50,7 @@ class Notebook:
     format: str = "4.5"
     digest: str = ""
     notes: tuple[Finding, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:

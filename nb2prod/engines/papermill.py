@@ -8,8 +8,6 @@ a step's cell is an ordinary cell, and secrets are masked in every output.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -22,12 +20,13 @@ from papermill.engines import papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from nb2prod.core.errors import StoreError
-from nb2prod.core.notebook import Notebook
+from nb2prod.core.notebook import Cell, Notebook
 from nb2prod.core.pipeline import Plan
 from nb2prod.core.ports import Environment, Publish
 from nb2prod.core.result import Failure
 from nb2prod.engines._step_client import Running, StepClient
 from nb2prod.language import parameters
+from nb2prod.storage import notebook_file
 
 PLANNED = "nb2prod-planned"  # papermill's name for an engine that is handed a plan
 INJECTED = "nb2prod_injected"
@@ -85,9 +84,16 @@ def kernel_of(plan: Plan) -> str:
         raise StoreError(
             f"the kernel {wanted!r} is not installed",
             where=str(plan.pipeline.notebook.path),
-            fix=f"use one of those installed: --kernel {' | '.join(sorted(installed))}",
+            fix=_kernel_fix(sorted(installed)),
         )
     return wanted
+
+
+def _kernel_fix(installed: list[str]) -> str:
+    there = f"those installed: {', '.join(installed) or 'none'}"
+    if "python3" not in installed:
+        return f"install one, or name one of {there} with --kernel"
+    return f"run it with --kernel python3, the interpreter here, if it has what the notebook imports ({there})"
 
 
 def secrets_of(plan: Plan) -> dict[str, str]:
@@ -101,37 +107,30 @@ def variable(name: str) -> str:
     return f"NB2PROD_PARAMETER_{name}"
 
 
-def _code(document: Any) -> list[tuple[str, str, tuple[str, ...]]]:
-    """Kind, source and tags of every cell, as a Notebook has them."""
-    return [
-        (
-            cell["cell_type"],
-            "".join(cell.get("source", "")).replace("\r\n", "\n").replace("\r", "\n"),
-            tuple((cell.get("metadata") or {}).get("tags", ())),
-        )
-        for cell in document.get("cells", [])
-    ]
-
-
 def _node(notebook: Notebook) -> Any:
     """The notebook as nbformat has it, as lenient as our own reading of it: what a cell lacks is filled in."""
     content = notebook.path.read_bytes()
-    same = hashlib.sha256(content).hexdigest() == notebook.digest
-    document = json.loads(content.decode("utf-8-sig"))
+    document = notebook_file.parsed(notebook.path, content)
+    cells = notebook_file.cells(notebook.path, document)
     # Jupyter saves by itself, with other outputs; what counts is that the code is the code that was compiled
-    if not same and _code(document) != [(cell.kind, cell.source, cell.tags) for cell in notebook.cells]:
+    if [_code(cell) for cell in cells] != [_code(cell) for cell in notebook.cells]:
         raise StoreError("the notebook has changed since it was read", where=str(notebook.path), fix="run it again")
-    document.setdefault("nbformat", 4)
-    document.setdefault("nbformat_minor", 4)
+    node = nbformat.from_dict({**document.content, "cells": [], "metadata": document.metadata})
+    node.setdefault("nbformat_minor", 4)
     seen: set[str] = set()
-    for index, cell in enumerate(document.get("cells", [])):
-        cell["metadata"] = cell["metadata"] if isinstance(cell.get("metadata"), dict) else {}
-        if cell["cell_type"] == "code":
-            cell["outputs"], cell["execution_count"] = [], None
-        if document["nbformat_minor"] >= 5 and cell.get("id", "") in {"", *seen}:
-            cell["id"] = f"cell-{index}-{notebook.digest[:8]}"
-        seen.add(cell.get("id", ""))
-    return nbformat.reads(json.dumps(document), as_version=4)
+    for cell, raw in zip(cells, document.content["cells"], strict=True):
+        made = nbformat.from_dict({**raw, "source": cell.source, "metadata": cell.metadata})
+        if cell.kind == "code":
+            made.outputs, made.execution_count = [], None
+        if node.nbformat_minor >= 5 and cell.id in {"", *seen}:
+            made.id = f"cell-{cell.index}-{notebook.digest[:8]}"
+        seen.add(cell.id)
+        node.cells.append(made)
+    return node
+
+
+def _code(cell: Cell) -> tuple[str, str, tuple[str, ...]]:
+    return cell.kind, cell.source, cell.tags
 
 
 def prepared(plan: Plan) -> Any:

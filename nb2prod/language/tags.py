@@ -2,7 +2,7 @@
 
     ["step:train", "model:model"]      is the same as      %%step train --model model
 
-Foreign vocabularies are translated to these words first (`dialects.py`). A tag that nobody knows is kept and ignored;
+Foreign vocabularies are translated to these words first (`dialects/`). A tag that nobody knows is kept and ignored;
 one that looks like a misspelling of ours is reported by `misspelled`.
 """
 
@@ -11,8 +11,10 @@ from __future__ import annotations
 import difflib
 import re
 import shlex
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from nb2prod.core.pipeline import Role, RoleKind
 
@@ -20,14 +22,14 @@ BARE: tuple[str, ...] = ("parameters", "imports", "functions", "setup", "test", 
 NAMED: tuple[str, ...] = ("step", "test")
 OPTIONS: tuple[str, ...] = ("after", "metric", "model", "example", "plot", "retries", "timeout", "cache", "reads")
 MAGICS: tuple[str, ...] = ("parameters", "imports", "functions", "setup", "step", "test")
-# words of other tools that may stand on a cell and mean nothing to us (see docs/tags.md)
-FOREIGN = re.compile(
-    r"(papermill-error-cell-tag|raises-exception|(remove|hide)[-_](cell|input|output)|scrolled|no-?stderr|nbval.*"
-    r"|image|limit|secret|label|annotation|report|notebook|collapsed|jupyter.*|soorgeon-.*|export.*|default parameters)"
-    r"(:.*)?$",
-    re.IGNORECASE,
+STEP_NAME = re.compile(r"[^\W\d][\w.-]*\Z")
+LONGEST_NAME = 100
+LONGEST_IN_BYTES = 200  # a step's name becomes a part of file names, which end at 255 bytes
+# words that a tag may well say although a slip of the pen leads from one of ours to them
+REAL_WORDS = frozenset(
+    {"best", "mode", "modes", "nest", "pest", "ready", "rest", "ship", "skim", "skin", "slip", "slot", "stem", "stop"}
+    | {"text", "vest", "west"}
 )
-STEP_NAME = re.compile(r"[A-Za-z_][\w.-]{0,99}\Z")
 # what tells a cell's source apart from a step's (`core.pipeline.Binding.source`), and a test's id
 RESERVED = (*BARE, "exploration", "pipeline")
 MAGIC_LINE = re.compile(r"\s*%%(?P<name>\w+)(?P<arguments>[^\n]*)(?:\n|$)")
@@ -50,16 +52,25 @@ class Spoken:
     problems: tuple[str, ...] = field(default=())
 
 
-def role_of(source: str, tags: Iterable[str]) -> Spoken:
-    """The role of one code cell. A magic and tags may both speak; two different roles are a problem."""
+NONE: Mapping[str, str] = {}
+
+
+def role_of(source: str, tags: Iterable[str], magics: Mapping[str, str] = NONE) -> Spoken:
+    """The role of one code cell. A magic and tags may both speak; two different roles are a problem.
+
+    `magics` are those of other tools that say the same as a tag of ours, whatever their arguments.
+    """
     magic = MAGIC_LINE.match(source)
     spoken = [of_tags(tags)]
     body, offset = source, 0
-    if not magic or magic["name"] not in MAGICS:
-        spoken.append(Words(problems=_unheard(source)))
+    if magic and magic["name"] in (*MAGICS, *magics):
+        body, offset = source[magic.end() :], source[: magic.end()].count("\n")
     if magic and magic["name"] in MAGICS:
         spoken.append(of_magic(magic["name"], magic["arguments"]))
-        body, offset = source[magic.end() :], source[: magic.end()].count("\n")
+    elif magic and magic["name"] in magics:
+        spoken.append(of_tags((magics[magic["name"]],)))
+    else:
+        spoken.append(Words(problems=_unheard(source)))
     roles = tuple(dict.fromkeys(role for words in spoken for role in words.roles))
     options = tuple(option for words in spoken for option in words.options)
     problems = [problem for words in spoken for problem in words.problems]
@@ -82,9 +93,9 @@ def _unheard(source: str) -> tuple[str, ...]:
         if word and word[2] in MAGICS:
             place = "stands below another line" if word[1] == "%%" else "has one % too few"
             return (f"{word[0].strip()} {place}: write %%{word[2]} on the first line of the cell",)
-        near = difflib.get_close_matches(word[2].lower(), MAGICS, n=1, cutoff=0.75) if word and word[1] == "%%" else []
+        near = _near(word[2].lower(), MAGICS) if word and word[1] == "%%" else None
         if near and word:
-            return (f"{word[0].strip()} is no magic: did you mean %%{near[0]}?",)
+            return (f"{word[0].strip()} is no magic: did you mean %%{near}?",)
         if line.strip() and not line.lstrip().startswith(("#", "%")):
             break
     return ()
@@ -100,8 +111,9 @@ def of_tags(tags: Iterable[str]) -> Words:
         if not colon and word in BARE:
             roles.append((word, ""))  # type: ignore[arg-type]  # BARE holds role kinds only
         elif colon and word in NAMED:
-            problems += _name_problems(tag, rest)
-            roles.append((word, rest))  # type: ignore[arg-type]  # NAMED holds role kinds only
+            name = unicodedata.normalize("NFC", rest)
+            problems += _name_problems(f"{word}:", name)
+            roles.append((word, name))  # type: ignore[arg-type]  # NAMED holds role kinds only
         elif colon and word in OPTIONS:
             options.append((word, rest))
     return Words(tuple(roles), tuple(options), tuple(problems))
@@ -135,9 +147,9 @@ def of_magic(magic: str, arguments: str) -> Words:
         position += 1
     if len(names) > 1 or (names and magic not in NAMED):
         problems.append(f"%%{magic} does not take {names[-1]!r}")
-    name = names[0] if names and magic in NAMED else ""
+    name = unicodedata.normalize("NFC", names[0]) if names and magic in NAMED else ""
     if magic == "step" or name:
-        problems += _name_problems(f"%%{magic}", name)
+        problems += _name_problems(f"%%{magic} ", name)
     return Words(((magic, name),), tuple(options), tuple(problems))  # type: ignore[arg-type]  # MAGICS are role kinds
 
 
@@ -147,26 +159,67 @@ def is_ours(tag: str) -> bool:
 
 
 def misspelled(tag: str) -> str | None:
-    """The tag of ours that this one was probably meant to be; None when it is ours, or clearly another tool's."""
-    if is_ours(tag) or FOREIGN.match(tag):
+    """The tag of ours that this one was probably meant to be; None when it is ours, or means something else.
+
+    Other tools' words are not known here: ask `dialects.known` first.
+    """
+    said = unicodedata.normalize("NFKC", tag)  # `step：train` has a colon of its own
+    if is_ours(tag) or is_ours(said):
+        return None if is_ours(tag) else said
+    word, colon, rest = said.partition(":")
+    name = rest.strip()
+    plain = re.sub(r"[\s_-]", "", word.lower())
+    if not colon:
+        return plain if plain in BARE else _without_colon(said) or _near(plain, BARE)
+    if plain in BARE and plain not in NAMED:
+        return plain  # `skip:slow`
+    near = plain if plain in (*NAMED, *OPTIONS) else _near(plain, (*NAMED, *OPTIONS))
+    return f"{near}:{name}" if near else None
+
+
+def _without_colon(tag: str) -> str | None:
+    """`step train`, `step-train`, `metric=auc`: the colon is what is missing."""
+    if tag.strip().lower() == "step":
+        return "step:NAME"
+    joined = re.fullmatch(
+        rf"\s*(?:(step)\s*[ =_-]|({'|'.join((*NAMED, *OPTIONS))})\s*=)\s*(\w+)\s*", tag, re.IGNORECASE
+    )
+    return f"{(joined[1] or joined[2]).lower()}:{joined[3]}" if joined else None
+
+
+def _near(word: str, known: Iterable[str]) -> str | None:
+    """The word that was meant: one slip of the pen away, or nearly the same and long."""
+    if word in REAL_WORDS:
         return None
-    word, colon, rest = tag.partition(":")
-    known = (*NAMED, *OPTIONS) if colon else BARE
-    plain = word.strip().lower().replace(" ", "")
-    near = [plain] if plain in known else difflib.get_close_matches(plain, known, n=1, cutoff=0.75)
-    if not near and not colon:
-        # `step train`, `step-train`: the colon is what is missing
-        joined = re.match(rf"\s*({'|'.join((*NAMED, *OPTIONS))})\s*[ =_-]\s*(\w+)\s*$", tag, re.IGNORECASE)
-        return f"{joined[1].lower()}:{joined[2]}" if joined else None
-    return f"{near[0]}{colon}{rest.strip()}" if near else None
+    slips = [there for there in known if _one_slip(word, there)]
+    alike = difflib.get_close_matches(word, [there for there in known if len(there) > 6], n=1, cutoff=0.85)
+    return next(iter((*slips, *alike)), None)
 
 
-def _name_problems(spelled: str, name: str) -> list[str]:
+def _one_slip(word: str, other: str) -> bool:
+    """Whether one letter too few, too many, wrong, or two exchanged lead from one word to the other."""
+    same = next((i for i, (a, b) in enumerate(zip(word, other, strict=False)) if a != b), min(len(word), len(other)))
+    a, b = word[same:], other[same:]
+    return a[1:] == b or a == b[1:] or a[1:] == b[1:] or (a[:2] == b[1::-1] and a[2:] == b[2:])
+
+
+def _name_problems(before: str, name: str) -> list[str]:
+    """What is wrong with a step's name; `before` is what stands before it (`step:`, `%%step `)."""
     if name in RESERVED:
         return [f"no step can be named {name!r}, which means something else here: choose another name"]
-    if STEP_NAME.match(name) and not name.endswith("."):
+    fits = len(name) <= LONGEST_NAME and len(name.encode("utf-8", "replace")) <= LONGEST_IN_BYTES
+    if STEP_NAME.match(name) and not name.endswith(".") and fits:
         return []
-    return [f"{spelled!r} needs a name of at most 100 letters, digits, `_`, `-` and `.`, such as step:train"]
+    rule = f"a name of at most {LONGEST_NAME} letters, digits, `_`, `-` and `.` that begins with a letter"
+    if re.search(rf"[\s,;](?:{'|'.join((*NAMED, *OPTIONS))}):", name):
+        return [f"{before + name!r} looks like several tags in one: write each as a tag of its own"]
+    return [f"{(before + name).strip()!r} needs {rule}, such as {before}{_fitting(name)}"]
+
+
+def _fitting(name: str) -> str:
+    """A name that may stand for one that may not."""
+    words = re.sub(r"[^\w.-]+", "-", name).strip("-.")[:30]
+    return f"step_{words}" if words[:1].isdigit() else words if STEP_NAME.match(words) else "train"
 
 
 def _spelled(role: tuple[str, str]) -> str:
@@ -178,7 +231,7 @@ def _role(
 ) -> tuple[Role, list[str]]:
     said: dict[str, tuple[str, ...]] = {}
     for option, value in options:
-        said[option] = (*said.get(option, ()), value)
+        said[option] = (*said.get(option, ()), _as_python_has_it(option, value))
     problems: list[str] = []
     retries = _number(said, "retries", int, problems)
     timeout = _number(said, "timeout", float, problems)
@@ -208,6 +261,12 @@ def _role(
         options=said,
     )
     return role, problems
+
+
+def _as_python_has_it(option: str, value: str) -> str:
+    """A name in the form in which Python binds it (NFKC), a step's name in the one in which steps are named."""
+    form: Literal["NFC", "NFKC"] = "NFC" if option == "after" else "NFKC"
+    return value if option in ("reads", "cache") else unicodedata.normalize(form, value)
 
 
 def _number(

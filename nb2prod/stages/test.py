@@ -88,7 +88,7 @@ def _arguments(
     blocked = ("nb2prod", "cacheprovider")  # our own by its entry point: it is asked for by its module instead
     arguments = [word for name in blocked for word in ("-p", f"no:{name}")]
     arguments += ["-p", PLUGIN, "--nb2prod", "-c", os.devnull, "--rootdir", str(Path.cwd()), "--noconftest"]
-    arguments += ["-v", "--no-header", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+    arguments += ["--nb2prod-scripts", "-v", "--no-header", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
     arguments += [f"--nb2prod-parameter={name}={value}" for name, value in parameters.items()]
     if junit is not None:
         arguments += [f"--junit-xml={junit}", "-o", "junit_suite_name=nb2prod", "-o", "junit_duration_report=call"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,14 @@ REFUSED = [
     (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": 3}]}', "source of cell 0"),
     (b"[" * 100_000, "nested too deeply"),
     (b'{"nbformat": 4, "cells": [], "x": ' + b"9" * 6000 + b"}", "its JSON cannot be read"),
+    (b'{"nbformat": 5, "cells": []}', "nbformat 5, and 4 is the newest known"),
+    (b'{"nbformat": 3, "worksheets": 7}', "nbformat cannot upgrade it"),
+    (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": "x\\n\\ud83d"}]}', "cell 0, line 2 holds half"),
+    (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": "", "metadata": {"tags": 3}}]}', "tags of cell 0"),
+    (b'{\n "cells": [\n<<<<<<< HEAD\n', "a merge conflict at line 3"),
+    (b"\n<!DOCTYPE html>\n<html>", "it is a web page"),
+    (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+    (b"PK\x03\x04...", "a zip archive"),
 ]
 
 
@@ -98,6 +109,79 @@ def test_nbformat_3_is_upgraded_in_memory_and_the_file_stays(tmp_path: Path) -> 
     assert path.read_bytes() == before
 
 
+def old_document(**metadata: Any) -> dict[str, Any]:
+    outputs = [{"output_type": "pyout", "prompt_number": 2, "text": ["3"], "metadata": {}}, {"output_type": "weird"}]
+    cell = {"cell_type": "code", "language": "python", "metadata": {"tags": ["step:a"]}, "outputs": outputs,
+            "collapsed": False, "prompt_number": 2, "input": "x = 1"}  # fmt: skip
+    return {"nbformat": 3, "nbformat_minor": 0, "metadata": metadata, "worksheets": [{"cells": [cell]}]}
+
+
+def test_nbformat_3_is_read_twice_the_same_and_nothing_is_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "old.ipynb", old_document(name=""))
+    first, second = read(path), read(path)
+    assert first == second
+    assert (first.cells[0].source, first.cells[0].execution_count, first.cells[0].tags) == ("x = 1", 2, ("step:a",))
+    assert first.cells[0].id == ""
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_old_notebook_of_another_language_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotANotebook, match="written in Julia"):
+        read(write(tmp_path / "old.ipynb", old_document(name="", language="Julia")))
+
+
+def test_nbformat_2_is_upgraded(tmp_path: Path) -> None:
+    cells = [{"cell_type": "code", "language": "python", "outputs": [], "input": "x = 1"}]
+    two = {"nbformat": 2, "metadata": {"name": ""}, "worksheets": [{"cells": cells}]}
+    notebook = read(write(tmp_path / "old.ipynb", two))
+    assert ([cell.source for cell in notebook.cells], notebook.format) == (["x = 1"], "2.0")
+
+
+VERSIONS = [({"nbformat_minor": minor}, f"4.{minor}") for minor in range(6)] + [
+    ({"nbformat_minor": None}, "4.0"),
+    ({"nbformat": None}, "4.5"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "form"), VERSIONS)
+def test_every_minor_version_of_nbformat_4_is_read(tmp_path: Path, changes: dict[str, Any], form: str) -> None:
+    notebook = read(write(tmp_path / "a.ipynb", document(**changes)))
+    assert (notebook.format, notebook.cells[0].source) == (form, "x = 1")
+
+
+def test_what_a_cell_lacks_does_no_harm(tmp_path: Path) -> None:
+    bare = {"cell_type": "code"}
+    odd = {"cell_type": "code", "source": "x", "metadata": None, "execution_count": "7", "id": None, "outputs": None}
+    text = {"cell_type": "markdown", "source": "half \ud83d", "metadata": {"tags": None}}
+    cells = read(write(tmp_path / "a.ipynb", document(cells=[bare, odd, text]))).cells
+    assert [(cell.source, cell.tags, cell.execution_count, cell.id) for cell in cells] == [
+        ("", (), None, ""), ("x", (), None, ""), ("half ?", (), None, ""),
+    ]  # fmt: skip
+
+
+PYTHON_2 = [
+    ({"kernelspec": {"name": "python2", "language": "python"}}, ["python-2"]),
+    ({"kernelspec": {"name": "conda-root-py"}, "language_info": {"name": "python", "version": "2.7.11"}}, ["python-2"]),
+    ({"kernelspec": {"name": "conda-env-x-py", "language": "python"}, "language_info": {"version": "3.8.1"}}, []),
+]
+
+
+@pytest.mark.parametrize(("metadata", "codes"), PYTHON_2)
+def test_a_notebook_of_python_2_is_said_to_be_one(tmp_path: Path, metadata: Any, codes: list[str]) -> None:
+    notebook = read(write(tmp_path / "a.ipynb", document(metadata=metadata)))
+    assert [note.code for note in notebook.notes] == codes
+    assert notebook.kernel == metadata["kernelspec"]["name"]
+
+
+def test_the_notebooks_own_metadata_is_there_for_dialects(tmp_path: Path) -> None:
+    metadata = {"kubeflow_notebook": {"pipeline_name": "p"}, "kernelspec": {"name": "python3"}}
+    assert read(write(tmp_path / "a.ipynb", document(metadata=metadata))).metadata["kubeflow_notebook"] == {
+        "pipeline_name": "p"
+    }
+
+
 def test_doubtful_files_are_read_with_a_finding(tmp_path: Path) -> None:
     cell = document()["cells"][0]
     notebook = read(write(tmp_path / "a.ipynb", document(metadata={}, cells=[cell, cell])))
@@ -108,3 +192,155 @@ def test_doubtful_files_are_read_with_a_finding(tmp_path: Path) -> None:
 def test_a_kernel_that_is_not_named_is_said_and_nothing_fails(tmp_path: Path, kernel: Any) -> None:
     notebook = read(write(tmp_path / "a.ipynb", document(metadata={"kernelspec": kernel, "language_info": kernel})))
     assert (notebook.kernel, [note.code for note in notebook.notes]) == (None, ["no-kernel"])
+
+
+# -- .py files ------------------------------------------------------------------------------------------------------
+
+LIGHT = """\
+# ---
+# jupyter:
+#   kernelspec:
+#     name: python3
+# ---
+
+# Text
+
+# + tags=["step:a"]
+x = 1
+
+y = 2
+# -
+z = 3
+"""
+OUR_MAGICS = """\
+# %%parameters
+n = 1
+
+# %%step train
+x = n
+
+y = 2
+# %% [markdown]
+# end
+"""
+DATABRICKS = """\
+# Databricks notebook source
+# MAGIC %md
+# MAGIC # Title
+
+# COMMAND ----------
+
+# DBTITLE 1,Load
+# MAGIC %%step load
+# MAGIC x = 1
+
+# COMMAND ----------
+
+# MAGIC %sh ls
+
+# COMMAND ----------
+
+x = 2
+# MAGIC %time x
+"""
+# kind, tags and source of each cell that is not empty
+SCRIPTS: list[tuple[str, str, list[tuple[str, tuple[str, ...], str]]]] = [
+    (
+        '# %% [markdown] A title\n# # Hello\n\n# %% tags=["step:train", "model:m"]\nm = 1\n',
+        "py:percent",
+        [("markdown", (), "# Hello"), ("code", ("step:train", "model:m"), "m = 1")],
+    ),
+    ("#%%\nx = 1\n#%% more\ny = 2\n", "py:percent", [("code", (), "x = 1"), ("code", (), "y = 2")]),
+    ("# %%\n%matplotlib inline\nx = 1\n", "py:hydrogen", [("code", (), "%matplotlib inline\nx = 1")]),
+    (LIGHT, "py:light", [("markdown", (), "Text"), ("code", ("step:a",), "x = 1\n\ny = 2"), ("code", (), "z = 3")]),
+    ('# + tags=["parameters"]\nn = 1\n', "py:light", [("code", ("parameters",), "n = 1")]),
+    (
+        "#!/usr/bin/env python\n# coding: utf-8\n\n# In[1]:\n\n\nx = 1\n\n\n# In[ ]:\n\n\ny = 2\n",
+        "py:percent",
+        [("code", (), "x = 1"), ("code", (), "y = 2")],
+    ),
+    (
+        OUR_MAGICS,
+        "py:percent",
+        [
+            ("code", (), "%%parameters\nn = 1"),
+            ("code", (), "%%step train\nx = n\n\ny = 2"),
+            ("markdown", (), "end"),
+        ],
+    ),
+    ("# %%\n# %%step train\nx = 1\n", "py:percent", [("code", (), "%%step train\nx = 1")]),
+    (
+        DATABRICKS,
+        "databricks",
+        [
+            ("markdown", (), "# Title"),
+            ("code", (), "%%step load\nx = 1"),
+            ("code", (), "%%bash\nls"),
+            ("code", (), "x = 2\n%time x"),
+        ],
+    ),
+]
+NAMES = [
+    "percent",
+    "VS Code",
+    "hydrogen",
+    "light",
+    "light, no header",
+    "nbconvert",
+    "magics",
+    "magic below",
+    "Databricks",
+]
+
+
+@pytest.mark.parametrize(("text", "form", "cells"), SCRIPTS, ids=NAMES)
+def test_a_script_with_cells_is_a_notebook(
+    tmp_path: Path, text: str, form: str, cells: list[tuple[str, tuple[str, ...], str]]
+) -> None:
+    for name, content in [("a.py", text.encode()), ("b.py", b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())]:
+        notebook = read(write(tmp_path / name, content))
+        assert [(cell.kind, cell.tags, cell.source) for cell in notebook.cells if cell.source] == cells
+        assert (notebook.format, notebook.digest) == (form, hashlib.sha256(content).hexdigest())
+        assert notebook == read(tmp_path / name)
+
+
+def test_the_kernel_of_a_script_is_in_its_header(tmp_path: Path) -> None:
+    header = (
+        "# ---\n# jupyter:\n#   kernelspec:\n#     display_name: P\n#     language: python\n#     name: mine\n# ---\n\n"
+    )
+    assert read(write(tmp_path / "a.py", f"{header}# %%\nx = 1\n".encode())).kernel == "mine"
+    without = read(write(tmp_path / "b.py", b"# %%\nx = 1\n"))
+    assert (without.kernel, [note.code for note in without.notes], without.name) == (None, ["no-kernel"], "b")
+
+
+def test_a_script_is_read_in_the_encoding_that_it_declares(tmp_path: Path) -> None:
+    text = "# -*- coding: latin-1 -*-\n# %%\nprénom = 'é'\n"
+    assert "prénom" in read(write(tmp_path / "a.py", text.encode("latin-1"))).cells[-1].source
+
+
+NO_NOTEBOOKS = [
+    (b"", "the file is empty"),
+    (b"import os\n\n# a comment\ndef f(): ...\n", "Python code without cells"),
+    (b"import marimo\n\napp = marimo.App()\n\n\n@app.cell\ndef _():\n    x = 1\n", "it is a marimo notebook"),
+    (b"# coding: klingon\n# %%\n", "its text cannot be read"),
+    (b"# %%\nx = '\xff'\n", "its text cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("content", "reason"), NO_NOTEBOOKS, ids=[reason for _, reason in NO_NOTEBOOKS])
+def test_other_python_files_are_refused_with_what_to_do(tmp_path: Path, content: bytes, reason: str) -> None:
+    with pytest.raises(NotANotebook) as refused:
+        read(write(tmp_path / "a.py", content))
+    assert reason in str(refused.value)
+    assert refused.value.fix
+
+
+def test_reading_a_notebook_that_is_no_script_loads_no_jupytext() -> None:
+    code = "import sys; from pathlib import Path; from nb2prod.stages.read import read"
+    check = (
+        f"{code}; read(Path('notebooks/mortgage.ipynb'));"
+        " print([m for m in ('jupytext', 'nbformat', 'IPython') if m in sys.modules])"
+    )
+    root = Path(__file__).parents[2]
+    told = subprocess.run([sys.executable, "-c", check], cwd=root, capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
