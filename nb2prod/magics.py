@@ -194,7 +194,7 @@ def _draw(own: Own, wanted: Wanted) -> None:
     from nb2prod.drawing.draw import Drawing
     from nb2prod.kernel import live_shown
 
-    found = api.findings(own.pipeline)
+    found = api.told(own.pipeline)
     _show(Drawing(own.pipeline, found), own)
     if found:
         _note(f"{live_shown.counts(found)}: %pipeline check shows them")
@@ -204,7 +204,7 @@ def _check(own: Own, wanted: Wanted) -> None:
     from nb2prod import api
     from nb2prod.kernel import live_shown
 
-    _show(live_shown.findings(api.findings(own.pipeline), own.pipeline.notebook), own)
+    _show(live_shown.findings(api.told(own.pipeline), own.pipeline.notebook), own)
 
 
 def _run(own: Own, wanted: Wanted) -> None:

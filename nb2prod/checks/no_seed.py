@@ -9,8 +9,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from nb2prod.core.edit import Edit
 from nb2prod.core.finding import Finding, Severity
 from nb2prod.core.pipeline import Pipeline
+from nb2prod.language.code_cells import code_cells
+from nb2prod.language.places import span
 from nb2prod.language.plain import plain
 
 CODE = "no-seed"
@@ -64,3 +67,23 @@ def _has_random_state(call: ast.Call) -> bool:
 def _draws(name: str, imported: set[str]) -> bool:
     generator, _, method = name.rpartition(".")
     return generator in GENERATORS and generator.partition(".")[0] in imported and method not in SEEDING | NOT_DRAWING
+
+
+def fixes(pipeline: Pipeline, finding: Finding) -> tuple[Edit, ...]:
+    """`random_state=seed` where a parameter above is called so, else `random_state=0`, as the call's last argument."""
+    cell = next((cell for cell in code_cells(pipeline) if cell.index == finding.cell), None)
+    calls = [call for call in cell.every(ast.Call) if cell.line(call) == finding.line] if cell else []
+    meant = [call for call in calls if f"`{ast.unparse(call.func)}" in finding.message]
+    place = span(cell, meant[0]) if cell is not None and len(meant) == 1 else None
+    if cell is None or place is None or "generator that nothing seeds" in finding.message:
+        return ()
+    seed = next((p.name for p in pipeline.parameters if p.name == "seed" and p.cell < cell.index), "0")
+    word = seed if "default_rng" in finding.message else f"random_state={seed}"
+    given = [*meant[0].args, *(keyword.value for keyword in meant[0].keywords)]
+    last = span(cell, given[-1]) if given else None
+    if any(keyword.arg == "random_state" for keyword in meant[0].keywords):
+        return ()
+    if last is None:  # before the closing bracket
+        end = (place[1][0], place[1][1] - 1)
+        return (Edit(cell.index, end, end, word),)
+    return (Edit(cell.index, last[1], last[1], f", {word}"),)

@@ -1,7 +1,7 @@
-"""One name is bound by several steps, or a parameter is bound again by a step.
+"""One name is bound by several steps.
 
 nb2prod tells the versions apart (`df@c3`, `df@c7`), so the pipeline is right; a reader has to know which one is meant.
-A parameter that a step binds again is worth a second look: from there on the caller's value no longer counts.
+What happens to a parameter that is bound again is told by `parameter-reassigned`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SEVERITY: Severity = "note"
 
 def check(pipeline: Pipeline) -> Iterator[Finding]:
     steps = {step.name for step in pipeline.steps}
-    parameters = {parameter.name: parameter.cell for parameter in pipeline.parameters}
+    parameters = {parameter.name for parameter in pipeline.parameters}
     first: dict[str, str] = {}
     told: set[tuple[str, str]] = set()
     for binding in pipeline.bindings:
@@ -28,10 +28,7 @@ def check(pipeline: Pipeline) -> Iterator[Finding]:
         if (name, source) in told:
             continue
         told.add((name, source))
-        if name in parameters:
-            message = f"step {source} binds the parameter `{name}` of cell {parameters[name]} again"
-            yield Finding(CODE, "warning", message, f"use another name than `{name}`", binding.cell, binding.line)
-        elif first.setdefault(name, source) != source:
+        if name not in parameters and first.setdefault(name, source) != source:
             message = f"`{name}` is bound by step {first[name]} and again by step {source}"
             yield Finding(
                 CODE, SEVERITY, message, "use two names where they mean two things", binding.cell, binding.line
