@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from nb2prod import plugins
-from nb2prod.core.errors import UsageError
-from nb2prod.core.finding import Finding
+from nb2prod.core.errors import NotANotebook, StoreError, UsageError
+from nb2prod.core.finding import Finding, Severity
 from nb2prod.core.pipeline import Pipeline
 from nb2prod.core.result import Result
 
@@ -17,8 +18,14 @@ if TYPE_CHECKING:
     from nb2prod.core.model_package import ModelPackage, Parity
     from nb2prod.core.ports import Engine
     from nb2prod.core.result import TestResult
+    from nb2prod.stages.check import Checked
+    from nb2prod.stages.check_settings import Wanted
+    from nb2prod.stages.fix import Offer
+    from nb2prod.stages.suggest import Suggestion
 
 TRACKERS = ("mlflow", "console")
+SHELL = "shell-in-step"  # the finding that `allow_shell` answers
+ROUNDS = 20  # of correcting a notebook: more than ever meet at one place
 
 
 def load_pipeline(notebook: Path | str) -> Pipeline:
@@ -30,14 +37,142 @@ def load_pipeline(notebook: Path | str) -> Pipeline:
 
 
 def check(notebook: Path | str) -> tuple[Finding, ...]:
-    """All findings about a notebook."""
-    return findings(load_pipeline(notebook))
+    """The findings about a notebook, without those that its comments or the project's settings silence."""
+    return _told(load_pipeline(notebook))[0]
+
+
+def check_all(
+    paths: Sequence[Path | str],
+    *,
+    select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    fail_on: Severity | None = None,
+) -> tuple[Checked, ...]:
+    """Every notebook, also those in folders. One that cannot be read is told as such, and the rest is checked."""
+    from nb2prod.stages.check import Checked
+    from nb2prod.stages.check_settings import Wanted
+    from nb2prod.stages.fix import fixes_for
+
+    wanted = Wanted(tuple(ignore), tuple(select), fail_on)
+    offers = _offers()
+    done: list[Checked] = []
+    for path in _notebooks(paths):
+        try:
+            pipeline = load_pipeline(path)
+        except (NotANotebook, StoreError) as problem:
+            done.append(Checked(str(path), problem=problem, failed=True))
+            continue
+        told, failed = _told(pipeline, wanted)
+        done.append(Checked(str(path), told, pipeline, None, failed, len(fixes_for(pipeline, told, offers))))
+    return tuple(done)
 
 
 def findings(pipeline: Pipeline) -> tuple[Finding, ...]:
+    """Everything that stands against a pipeline, whatever comments and settings say: what a run is refused by."""
     from nb2prod.stages.check import check as check_pipeline
 
     return check_pipeline(pipeline, [module for _, module in plugins.every("checks")])
+
+
+def told(pipeline: Pipeline) -> tuple[Finding, ...]:
+    """What a person is told of a pipeline: `findings` without what comments and settings silence."""
+    return _told(pipeline)[0]
+
+
+def _told(pipeline: Pipeline, wanted: Wanted | None = None) -> tuple[tuple[Finding, ...], bool]:
+    """(what is told, whether it is worse than the settings allow)."""
+    from nb2prod.stages import check as stage
+    from nb2prod.stages.check_settings import Wanted, settings_for
+
+    checks = plugins.every("checks")
+    codes = {*stage.COMPILED, *(name for name, _ in checks)}
+    errors = {name for name, module in checks if module.SEVERITY == "error"} | stage.ALWAYS_ERRORS
+    settings = settings_for(pipeline.notebook.path, wanted or Wanted(), codes, errors)
+    heard = settings.applied(stage.heard(pipeline, findings(pipeline), codes))
+    return heard, settings.failed(heard)
+
+
+def _offers() -> dict[str, Offer]:
+    """The checks that know a correction, by code."""
+    return {name: module.fixes for name, module in plugins.every("checks") if hasattr(module, "fixes")}
+
+
+def _notebooks(paths: Sequence[Path | str]) -> Iterator[Path]:
+    """The files named, and for a folder all notebooks in it that are not hidden or a checkpoint."""
+    for path in map(Path, paths):
+        if not path.is_dir():
+            yield path
+            continue
+        inside = sorted(p for p in path.rglob("*.ipynb") if p.is_file())
+        seen = [p for p in inside if not any(part.startswith(".") for part in p.relative_to(path).parts)]
+        if not seen:
+            raise UsageError(
+                "there is no notebook in the folder", where=str(path), fix="name another folder, or a file"
+            )
+        yield from seen
+
+
+def fix(
+    notebook: Path | str, output: Path | str | None = None, *, select: Sequence[str] = (), ignore: Sequence[str] = ()
+) -> tuple[Path | None, str, int]:
+    """Correct what is certain in a copy: (the copy, what it changes as a diff, how many findings it corrects).
+
+    The copy is `NAME.fixed.ipynb` beside the notebook unless `output` is given. None when there is nothing to correct.
+    """
+    import tempfile
+
+    from nb2prod.stages import fix as stage
+    from nb2prod.stages.check_settings import Wanted
+    from nb2prod.storage import files
+
+    source = Path(notebook)
+    destination = Path(output) if output is not None else source.with_name(f"{source.stem}.fixed.ipynb")
+    before = load_pipeline(source)
+    stage.refuse_other_formats(source, before.notebook)
+    wanted = Wanted(tuple(ignore), tuple(select))
+    corrected, content, after = 0, source.read_bytes(), before
+    with tempfile.TemporaryDirectory(prefix="nb2prod-") as folder:
+        copy = Path(folder) / source.name
+        for _ in range(ROUNDS):
+            # settings are the original's: the copy that is read again lies elsewhere
+            placed = dataclasses.replace(after, notebook=dataclasses.replace(after.notebook, path=source))
+            fixes = stage.fixes_for(placed, _told(placed, wanted)[0], _offers())
+            if not fixes:
+                break
+            corrected += len(fixes)
+            content = stage.fixed(content, fixes)
+            copy.write_bytes(content)
+            after = load_pipeline(copy)
+    if not corrected:
+        return None, "", 0
+    if destination.exists():
+        raise UsageError(
+            "the copy is there already", where=str(destination), fix="take it away, or name another with -o"
+        )
+    files.write_text(destination, content.decode())
+    return destination, stage.difference(before.notebook, after.notebook), corrected
+
+
+def report(checked: Sequence[Checked], *, format: str = "lines", width: int = 100, color: bool = False) -> str:
+    """What was checked as `lines` (one a finding), a `page` for a terminal, `json`, `sarif` or `github` annotations."""
+    from nb2prod.stages.reports import github, sarif, text
+
+    if format == "page":
+        return text.as_page(checked, width=width, color=color)
+    if format == "lines":
+        return text.as_lines(checked)
+    if format == "github":
+        return github.as_annotations(checked)
+    from importlib.metadata import version
+
+    from nb2prod.stages import documents
+    from nb2prod.stages.check import pages
+
+    if format == "json":
+        return documents.as_text(documents.checked(checked))
+    if format == "sarif":
+        return documents.as_text(sarif.as_sarif(checked, pages(plugins.every("checks")), version("nb2prod")))
+    raise UsageError(f"there is no format {format!r}", fix="lines, page, json, sarif or github")
 
 
 def explain(code: str = "") -> str:
@@ -69,6 +204,26 @@ def inspect(notebook: Path | str, *, format: str = "text", width: int = 80, colo
     raise UsageError(f"there is no format {format!r}", fix="text, json, svg or mermaid")
 
 
+def suggest(notebook: Path | str, output: Path | str | None = None, *, overwrite: bool = False) -> Suggestion:
+    """Tags for the untagged cells of a notebook, with reasons; nothing runs, and the notebook stays as it is.
+
+    With `output`, also write the tagged copy there (a notebook file, whatever the input is).
+    """
+    from nb2prod.stages import suggest as suggesting
+    from nb2prod.stages.read import read
+    from nb2prod.storage import files
+
+    suggestion = suggesting.suggest(read(Path(notebook)), findings)
+    if output is not None:
+        path = Path(output)
+        if path.exists() and path.samefile(notebook):
+            raise UsageError("the output would overwrite the input", where=str(path), fix="name another file")
+        if path.exists() and not overwrite:
+            raise UsageError("there is such a file already", where=str(path), fix="name another, or say --overwrite")
+        files.write_text(path, suggesting.document_of(suggestion))
+    return suggestion
+
+
 def run(
     notebook: Path | str,
     parameters: Mapping[str, Any] | None = None,
@@ -83,11 +238,14 @@ def run(
     experiment: str = "",
     timeout: float | None = None,
     only_steps: bool = False,
+    allow_shell: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> Result:
     """Run a notebook headless. `parameters` are values; `texts` are a command line's words for more of them.
 
-    Raises FindingsError when the notebook has findings of severity error, BadParameter before a kernel starts. What
-    the notebook's own code does wrong is in the result.
+    `allow_shell` lets isolated steps call the shell; `options` are the engine's own. Raises FindingsError when the
+    notebook has findings of severity error (for isolated steps also those that speak of them), BadParameter before a
+    kernel starts. What the notebook's own code does wrong is in the result.
     """
     from nb2prod.stages.check import refuse_errors
     from nb2prod.stages.plan import plan as make_plan
@@ -107,10 +265,25 @@ def run(
         experiment=experiment,
         timeout=timeout,
         only_steps=only_steps,
+        options=options or {},
     )
-    refuse_errors(pipeline, findings(pipeline))
-    runner = plugins.find("engines", engine) if isinstance(engine, str) else engine
+    runner = _runner(engine, executor)
+    found = [one for one in findings(pipeline) if not (allow_shell and one.code == SHELL)]
+    refuse_errors(pipeline, found, isolated=getattr(runner, "ISOLATED", False))
     return run_plan(plan, runner, [plugins.find("trackers", tracker) for tracker in trackers])
+
+
+def _runner(engine: str | Engine, executor: str) -> Engine:
+    """The engine, with its steps where the executor runs them."""
+    runner: Any = plugins.find("engines", engine) if isinstance(engine, str) else engine
+    where = plugins.find("executors", executor)
+    if hasattr(runner, "on"):
+        runner = runner.on(where)
+    elif executor != "serial":
+        raise UsageError(
+            f"the engine {engine} runs everything in one process", fix=f"--engine steps --executor {executor}"
+        )
+    return cast("Engine", runner)
 
 
 def load_result(directory: Path | str) -> Result:

@@ -8,15 +8,17 @@ or parity failed · 6 a kernel or worker was lost · 7 an input or store cannot 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from nb2prod.core.finding import Finding
+    from nb2prod.core.finding import Severity
     from nb2prod.core.result import Result
+    from nb2prod.stages.check import Checked
+    from nb2prod.stages.suggest import Suggestion
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 NOTEBOOK = click.Path(path_type=Path)
@@ -164,34 +166,135 @@ def _explain(ctx: click.Context, _: click.Parameter, code: str | None) -> None:
 
 
 @main.command()
-@click.argument("notebooks", type=NOTEBOOK, nargs=-1, required=True)
+@click.argument("paths", type=NOTEBOOK, nargs=-1, required=True, metavar="NOTEBOOK|FOLDER...")
+@click.option("--format", "style", type=click.Choice(["text", "json", "sarif", "github"]), default="text")
+@click.option("--select", multiple=True, metavar="CODES", help="Only these codes, and errors. Repeatable, or commas.")
+@click.option("--ignore", multiple=True, metavar="CODES", help="Not these codes. Repeatable, or commas.")
+@click.option("--fail-on", type=click.Choice(["error", "warning", "note"]), help="Exit with 3 from there on.")
+@click.option("--fix", is_flag=True, help="Write a corrected copy, NAME.fixed.ipynb, and check that.")
+@click.option("-o", "--output", type=NOTEBOOK, help="With --fix: the copy's name.")
 @click.option("--explain", metavar="CODE", callback=_explain, is_eager=True, expose_value=False, help="Or: all.")
 @as_json
-def check(notebooks: tuple[Path, ...], as_json: bool) -> None:
+def check(
+    paths: tuple[Path, ...],
+    style: str,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    fail_on: Severity | None,
+    fix: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
     """List what is wrong or doubtful, with a fix for each; nothing runs."""
     from nb2prod import api
-    from nb2prod.stages import documents
 
-    found = [(str(notebook), api.check(notebook)) for notebook in notebooks]
+    chosen, ignored = _codes(select), _codes(ignore)
+    if fix or output is not None:
+        paths = _fixed(paths, output, chosen, ignored, wanted=fix)
+    checked = api.check_all(paths, select=chosen, ignore=ignored, fail_on=fail_on)
+    _print_checked(checked, "json" if as_json else style)
+    if any(one.failed and one.problem is None for one in checked):
+        sys.exit(3)
+    unread = next((one.problem for one in checked if one.problem is not None), None)
+    if unread is not None:
+        sys.exit(unread.exit_code)
+
+
+def _codes(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(code.strip() for words in given for code in words.split(",") if code.strip())
+
+
+def _fixed(
+    paths: tuple[Path, ...], output: Path | None, select: tuple[str, ...], ignore: tuple[str, ...], *, wanted: bool
+) -> tuple[Path, ...]:
+    """The corrected copies; a notebook that needs none stays in the list itself."""
+    from nb2prod import api
+    from nb2prod.core.errors import UsageError
+
+    if not wanted:
+        raise UsageError("-o names the copy that --fix writes", fix="add --fix, or leave out -o")
+    if len(paths) != 1 or paths[0].is_dir():
+        raise UsageError("--fix corrects one notebook at a time", fix="name one notebook")
+    _refuse_input(output, paths)
+    copy, difference, count = api.fix(paths[0], output, select=select, ignore=ignore)
+    if copy is None:
+        click.echo(f"{paths[0]}: there is nothing that --fix corrects", err=True)
+        return paths
+    for line in difference.splitlines():
+        click.echo(click.style(line, fg={"+": "green", "-": "red", "@": "cyan"}.get(line[:1])), err=True)
+    click.echo(f"wrote {copy}: {count} finding{'' if count == 1 else 's'} corrected", err=True)
+    return (copy,)
+
+
+def _print_checked(checked: Sequence[Checked], style: str) -> None:
+    import os
+    import shutil
+
+    from nb2prod import api
+
+    to_terminal = style == "text" and sys.stdout.isatty()
+    form = style if style != "text" else "page" if to_terminal else "lines"
+    width = shutil.get_terminal_size((100, 24)).columns
+    text = api.report(checked, format=form, width=width, color=to_terminal and not os.environ.get("NO_COLOR"))
+    if text:
+        click.echo(text, color=True if to_terminal else None)
+    for one in checked:
+        if one.problem is not None and not to_terminal:
+            click.echo(f"{click.style('error:', fg='red', bold=True)} {one.problem}", err=True)
+
+
+@main.command()
+@click.argument("notebook", type=NOTEBOOK)
+@click.option("-o", "--output", type=NOTEBOOK, help="Write the tagged copy to this notebook.")
+@click.option("--write", is_flag=True, help="Write it beside the notebook, as NAME.tagged.ipynb.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier copy.")
+@as_json
+def suggest(notebook: Path, output: Path | None, write: bool, overwrite: bool, as_json: bool) -> None:
+    """Propose tags for the untagged cells, with reasons, and write a tagged copy; nothing runs."""
+    from nb2prod import api
+    from nb2prod.core.errors import UsageError
+    from nb2prod.stages import documents
+    from nb2prod.stages.suggest import default_output
+
+    if output is not None and write:
+        raise UsageError("--write and -o both say where the copy goes", fix="leave out --write")
+    _refuse_input(output, [notebook])
+    target = default_output(notebook) if write else output
+    suggestion = api.suggest(notebook, target, overwrite=overwrite)
     if as_json:
-        _print_json(documents.checked(found))
+        _print_json(documents.suggested(suggestion, None if target is None else str(target)))
     else:
-        for notebook, findings in found:
-            _print_findings(notebook, findings)
-    if any(finding.severity == "error" for _, findings in found for finding in findings):
+        _print_suggestion(suggestion, target)
+    if any(finding.severity == "error" for finding in suggestion.refused):
         sys.exit(3)
 
 
-def _print_findings(notebook: str, findings: Iterable[Finding]) -> None:
-    colors = {"error": "red", "warning": "yellow", "note": "blue"}
-    count = 0
-    for finding in findings:
-        count += 1
-        severity = click.style(finding.severity, fg=colors[finding.severity], bold=True)
-        click.echo(f"{notebook}: {finding.place}: {severity} {click.style(finding.code, dim=True)}: {finding.message}")
-        if finding.fix:
-            click.echo(f"    fix: {finding.fix}")
-    click.echo(f"{notebook}: {count or 'no'} finding{'' if count == 1 else 's'}")
+def _print_suggestion(suggestion: Suggestion, target: Path | None) -> None:
+    import shutil
+
+    from nb2prod.drawing import proposal
+
+    rows = [(str(found.cell), found.source, found.tags, found.why) for found in suggestion.cells]
+    if suggestion.moved:
+        place = sum(found.cell < (suggestion.parameters_at or 0) for found in suggestion.cells)
+        why = "a new cell: literals that the cells below use"
+        rows.insert(place, ("new", suggestion.parameters_source, ("parameters",), why))
+    width = shutil.get_terminal_size((120, 24)).columns
+    click.echo(proposal.as_text(rows, width=width, color=sys.stdout.isatty()))
+    for note in suggestion.notes:
+        click.echo(f"\n{click.style('note', fg='blue', bold=True)}  {note}")
+    if suggestion.refused:
+        click.echo(f"\n{click.style('a person must decide', fg='red', bold=True)}")
+    for finding in suggestion.refused:
+        click.echo(f"  {finding.place}: {finding.code}: {finding.message}\n    fix: {finding.fix}")
+    click.echo()
+    if target is None:
+        click.echo(f"to write a tagged copy:  nb2prod suggest {suggestion.notebook.path} --write")
+        return
+    click.echo(f"wrote {target}; look at it, change what you would say otherwise, then")
+    wanted = ["inspect", "check", "run", *(["package"] if suggestion.packs else [])]
+    for verb in wanted:
+        click.echo(f"  nb2prod {verb} {target}{' -o PACKAGE' if verb == 'package' else ''}")
 
 
 # -- run -------------------------------------------------------------------------------------------------------------
@@ -201,6 +304,8 @@ def _print_findings(notebook: str, findings: Iterable[Finding]) -> None:
 @click.argument("notebook", type=NOTEBOOK)
 @_parameters
 @click.option("--engine", default="papermill", show_default=True, help="How it runs.")
+@click.option("--executor", default="serial", show_default=True, help="Where the steps of engine `steps` run.")
+@click.option("--allow-shell", is_flag=True, help="Let isolated steps run their shell lines.")
 @click.option("--kernel", help="Another kernel than the notebook names.")
 @click.option("-o", "--output", type=NOTEBOOK, help="The executed notebook.  [default: in the run's folder]")
 @click.option("--runs", type=NOTEBOOK, default=Path("runs"), show_default=True, help="Where runs are kept.")
@@ -214,6 +319,8 @@ def run(
     given: tuple[tuple[str, str], ...],
     file: Path | None,
     engine: str,
+    executor: str,
+    allow_shell: bool,
     kernel: str | None,
     output: Path | None,
     runs: Path,
@@ -232,6 +339,8 @@ def run(
         _from_file(file),
         texts=_texts(given),
         engine=engine,
+        executor=executor,
+        allow_shell=allow_shell,
         trackers=_trackers(track),
         kernel=kernel,
         output=output,

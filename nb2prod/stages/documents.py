@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nb2prod.core.finding import Finding
 from nb2prod.core.model_package import ModelPackage, Parity
 from nb2prod.core.pipeline import Parameter, Pipeline, Step
 from nb2prod.core.result import Failure, Result, TestResult
+from nb2prod.language import requirements
+from nb2prod.language.requirements import Requirement
+from nb2prod.stages.check import Checked
 from nb2prod.storage.codec import plain
+
+if TYPE_CHECKING:
+    from nb2prod.stages.suggest import Suggestion
 
 
 def as_text(document: Mapping[str, Any]) -> str:
@@ -47,13 +52,38 @@ def inspected(pipeline: Pipeline) -> dict[str, Any]:
         "parameters": [_parameter(parameter) for parameter in pipeline.parameters],
         "steps": [_step(step) for step in pipeline.steps],
         "tests": [test.id for test in pipeline.tests],
+        "requirements": [_requirement(wanted) for wanted in requirements.declared(pipeline)],
     }
 
 
-def checked(notebooks: Iterable[tuple[str, Iterable[Finding]]]) -> dict[str, Any]:
+def checked(notebooks: Iterable[Checked]) -> dict[str, Any]:
+    there = tuple(notebooks)
     return {
         "schema": "nb2prod/check/1",
-        "findings": [{"notebook": name, **plain(finding)} for name, findings in notebooks for finding in findings],
+        "findings": [{"notebook": one.notebook, **plain(finding)} for one in there for finding in one.findings],
+        "unreadable": [
+            {"notebook": one.notebook, "message": one.problem.what, "fix": one.problem.fix}
+            for one in there
+            if one.problem is not None
+        ],
+    }
+
+
+def suggested(suggestion: Suggestion, output: str | None) -> dict[str, Any]:
+    """Cells count as in the input; `parameters` is the new cell that the copy has before cell `before` of it."""
+    moved = [{"name": line.name, "cell": line.cell, "line": line.line} for line in suggestion.moved]
+    new = {"before": suggestion.parameters_at, "source": suggestion.parameters_source, "moved": moved}
+    return {
+        "schema": "nb2prod/suggest/1",
+        "notebook": str(suggestion.notebook.path),
+        "output": output,
+        "cells": [
+            {"cell": found.cell, "tags": list(found.tags), "why": found.why, "kept": found.kept}
+            for found in suggestion.cells
+        ],
+        "parameters": new if suggestion.moved else None,
+        "notes": list(suggestion.notes),
+        "findings": [plain(finding) for finding in suggestion.refused],
     }
 
 
@@ -94,6 +124,16 @@ def packaged(package: ModelPackage) -> dict[str, Any]:
 
 def verified(folder: str, parity: Parity) -> dict[str, Any]:
     return {"schema": "nb2prod/verify/1", "package": folder, "status": parity.verdict, "parity": plain(parity)}
+
+
+def _requirement(wanted: Requirement) -> dict[str, Any]:
+    return {
+        "requirement": wanted.requirement,
+        "manager": wanted.manager,
+        "cell": wanted.cell,
+        "line": wanted.line,
+        "problem": wanted.problem,
+    }
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:
@@ -155,4 +195,5 @@ def _failure(failure: Failure | None) -> dict[str, Any] | None:
         "cell": failure.cell,
         "line": failure.line,
         "message": failure.message,
+        "explanation": plain(failure.explanation),
     }
