@@ -12,6 +12,8 @@ from nb2prod.core.notebook import Notebook
 RoleKind = Literal["parameters", "imports", "functions", "setup", "step", "test", "skip", "exploration"]
 EdgeKind = Literal["proven", "observed", "assumed"]
 PARAMETERS = "parameters"  # the source of an edge that comes from a parameter rather than from a step
+RANDOM = "<random>"  # stands for all global random streams, as if they were one value that steps change
+SHARED: tuple[RoleKind, ...] = ("imports", "functions", "setup")  # roles whose cells run before every step
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One name that a step reads, with the version it reads: `df@c3` is the `df` bound in cell 3."""
+    """One name that a step reads, with the version it reads: `df@c3` is the `df` bound in cell 3.
+
+    An edge named RANDOM says where the stream was last seeded or drawn from: a step, or the role of a shared cell.
+    """
 
     name: str
     version: str
@@ -96,7 +101,8 @@ class Binding:
     """One time that a cell gives a name a value, or may change the value in place (`changed`).
 
     `source` is a step's name, or the role of a cell that is no step (`parameters`, `imports`, `functions`, `setup`,
-    `exploration`). `certain` is False in a branch or loop that may not run.
+    `exploration`). `certain` is False in a branch or loop that may not run. `resource` says what the value is, or
+    holds, that cannot leave its process (`open file`).
     """
 
     name: str
@@ -106,6 +112,7 @@ class Binding:
     kind: Literal["value", "import", "function", "class"] = "value"
     changed: bool = False
     certain: bool = True
+    resource: str = ""
 
     @property
     def version(self) -> str:
@@ -117,7 +124,8 @@ class Read:
     """One name that a cell reads, with the binding that it sees (None: nothing binds it before).
 
     `through` names the function whose body reads it, when the cell reads it by using that function. `surviving` is
-    what the name means when exploration cells are left out, as they are in isolated steps.
+    what the name means when exploration cells are left out, as they are in isolated steps. `alias` names what the cell
+    does read, when the name itself is only changed with it, as one object.
     """
 
     name: str
@@ -127,6 +135,7 @@ class Read:
     binding: Binding | None
     surviving: Binding | None = None
     through: str = ""
+    alias: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +151,10 @@ class NotebookTest:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Cells that belong together, with what they read from others and what others read from them."""
+    """Cells that belong together, with what they read from others and what others read from them.
+
+    `test_inputs` are names that only its tests read, from other steps (`test_edges` says which) or from parameters.
+    """
 
     name: str
     cells: tuple[int, ...]
@@ -161,11 +173,13 @@ class Step:
     timeout: float | None = None
     cache: bool = True
     reads: tuple[str, ...] = ()
+    test_inputs: tuple[str, ...] = ()
+    test_edges: tuple[Edge, ...] = ()
 
     @property
     def upstream(self) -> tuple[str, ...]:
         """Names of the steps that must run first: by data, then by `after:`."""
-        sources = [edge.source for edge in self.edges if edge.source != PARAMETERS]
+        sources = [edge.source for edge in self.edges if edge.source not in (PARAMETERS, *SHARED)]
         return tuple(dict.fromkeys((*sources, *self.after)))
 
 

@@ -7,6 +7,7 @@ offers what its port asks for. The port *Executor* is the standard library's `co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +28,12 @@ class Engine(Protocol):
     """
 
     def run(self, plan: Plan, publish: Publish, environment: Environment) -> Failure | None: ...
+
+
+class ExecutorPlugin(Protocol):
+    """Where the steps of an engine run that offers `on(executor) -> Engine`: opens a standard Executor."""
+
+    def open(self) -> Executor: ...
 
 
 class Tracker(Protocol):

@@ -9,8 +9,20 @@ from typing import Any, Literal
 RunStatus = Literal["running", "finished", "failed", "killed"]
 StepStatus = Literal["waiting", "running", "finished", "failed", "skipped"]
 Outcome = Literal["passed", "failed", "skipped", "error"]
-FailureKind = Literal["cell", "timeout", "kernel", "input", "keep", "interrupted", "start"]
+FailureKind = Literal["cell", "timeout", "kernel", "input", "keep", "interrupted", "start", "isolation"]
 ArtifactKind = Literal["model", "example", "predictions", "plot", "notebook", "report", "parameter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What lies behind a failure and what to do about it, where that is known.
+
+    `kind` is its class (`missing-package`, `removed-api`, …; docs/failures.md lists them).
+    """
+
+    kind: str
+    what: str
+    fix: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +30,8 @@ class Failure:
     """The user's code failed, or was ended: where, and what it said.
 
     kind: `cell` an exception · `timeout` · `kernel` the kernel died · `input` it waited for input · `keep` a tagged
-    metric, plot, model or example is not there or not usable · `interrupted` · `start` the kernel did not start.
+    metric, plot, model or example is not there or not usable · `interrupted` · `start` the kernel did not start ·
+    `isolation` what isolated steps cannot do as the notebook does.
     `line` counts from 1 within the cell; None when unknown.
     """
 
@@ -28,6 +41,7 @@ class Failure:
     cell: int | None = None
     line: int | None = None
     traceback: str = ""
+    explanation: Explanation | None = None
 
     @property
     def place(self) -> str:
@@ -126,7 +140,7 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 done · 1 the notebook's code failed · 4 a test failed · 6 the kernel was lost · 130 interrupted."""
+        """0 done · 1 the notebook's code failed · 3 steps cannot be isolated · 4 a test failed · 6 the kernel was lost · 130 interrupted."""
         if self.failure is not None:
-            return {"kernel": 6, "start": 6, "interrupted": 130}.get(self.failure.kind, 1)
+            return {"kernel": 6, "start": 6, "interrupted": 130, "isolation": 3}.get(self.failure.kind, 1)
         return 4 if self.failed_tests else 0

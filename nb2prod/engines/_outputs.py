@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from nb2prod.core.events import Event, TestFinished
 from nb2prod.core.result import Failure, FailureKind
 
 MASK = "********"
+LONGEST_LAST_WORDS = 10_000
 SPOKEN = ("text", "data", "metadata", "evalue", "traceback", "payload")
 
 
@@ -27,7 +30,8 @@ def failure_of(
 ) -> Failure:
     error = next((o for o in cell.get("outputs", []) if o["output_type"] == "error"), None)
     if error is None:
-        return Failure("cell", "the cell failed without saying how", step, index)
+        said = mask(_said_on_stderr(cell), secrets)
+        return Failure("cell", said or "the cell failed without saying how", step, index)
     message = f"{error['ename']}: {error['evalue']}".rstrip(": ")
     trace = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error["traceback"]))
     kind: FailureKind = "input" if error["ename"] == "StdinNotImplementedError" else "cell"
@@ -38,6 +42,17 @@ def failure_of(
     inner = int(timed[0]) - (0 if re.match(r"\s*%%", sent) else 1) if timed else 0
     line = shift + int(lines[0]) + inner if lines else None
     return Failure(kind, mask(message, secrets), step, index, line, mask(trace, secrets))
+
+
+def _said_on_stderr(cell: Any) -> str:
+    """IPython says some errors as plain text, with no traceback: `UsageError: Line magic function … not found`."""
+    text = "".join(
+        output["text"]
+        for output in cell.get("outputs", [])
+        if output["output_type"] == "stream" and output["name"] == "stderr"
+    )
+    lines = [line.strip() for line in text[-LONGEST_LAST_WORDS:].splitlines()]
+    return next((line for line in reversed(lines) if re.match(r"[A-Z]\w*(?:Error|Exception|Interrupt): ", line)), "")
 
 
 def written_forms(values: Iterable[Any]) -> tuple[str, ...]:
@@ -95,3 +110,10 @@ def mask(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, MASK) if secret else text
     return text
+
+
+def event_without_secrets(event: Event, secrets: tuple[str, ...]) -> Event:
+    """What a test says of a value (`assert token == …`) may be the secret itself."""
+    if not isinstance(event, TestFinished) or not secrets:
+        return event
+    return dataclasses.replace(event, test=dataclasses.replace(event.test, message=mask(event.test.message, secrets)))

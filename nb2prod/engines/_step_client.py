@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import dataclasses
 import json
 import os
 import shutil
@@ -23,11 +22,19 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from papermill.clientwrap import PapermillNotebookClient
 
 from nb2prod.core.errors import WorkerLost
-from nb2prod.core.events import CellFinished, Event, KernelStarted, StepFinished, StepStarted, TestFinished
+from nb2prod.core.events import CellFinished, KernelStarted, StepFinished, StepStarted
 from nb2prod.core.pipeline import Plan, Step
 from nb2prod.core.ports import Environment, Publish
 from nb2prod.core.result import Failure
-from nb2prod.engines._outputs import failure_of, mask, masked_message, overwritten, stdout_of, written_forms
+from nb2prod.engines._outputs import (
+    event_without_secrets,
+    failure_of,
+    mask,
+    masked_message,
+    overwritten,
+    stdout_of,
+    written_forms,
+)
 from nb2prod.storage import files, journal
 
 PROBE = "__import__('nb2prod.kernel.probe', fromlist=['_'])"
@@ -192,16 +199,9 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill ha
         words = "".join(f", {name}={value!r}" for name, value in what.items())
         answer = json.loads(self._evaluate(f"{PROBE}.ask({self.plan.directory!r}, {question!r}{words})"))
         for line in answer["events"]:
-            self.running.publish(self._without_secrets(journal.decode(line)))
+            self.running.publish(event_without_secrets(journal.decode(line), self.secrets))
         if answer["refused"]:
             raise Refused(mask(answer["refused"]["message"], self.secrets))
-
-    def _without_secrets(self, event: Event) -> Event:
-        """What a test says of a value (`assert token == …`) may be the secret itself."""
-        if not isinstance(event, TestFinished):
-            return event
-        test = dataclasses.replace(event.test, message=mask(event.test.message, self.secrets))
-        return dataclasses.replace(event, test=test)
 
     def _evaluate(self, expression: str) -> str:
         """The text that an expression gives in the kernel, evaluated beside the notebook's cells."""

@@ -26,7 +26,7 @@ import numbers
 import platform
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,14 @@ class Keeper:
         self._directory = directory
         self._model: _Known | None = None
         self._example: _Known | None = None
+
+    def recall(self, artifacts: Iterable[Artifact]) -> None:
+        """In another process than the one that kept them: the model and the example that earlier steps kept."""
+        for artifact in artifacts:
+            if artifact.kind == "example" and self._pipeline.example == (artifact.step, artifact.name):
+                self._example = _Known(artifact.step or "", artifact)
+            if artifact.kind == "model" and self._pipeline.model == (artifact.step, artifact.name):
+                self._model = _Known(artifact.step or "", artifact)
 
     def before(self, step: str, namespace: Namespace) -> list[Event]:
         """The tables that the step is about to read."""
@@ -157,7 +165,7 @@ class Keeper:
         name = self._model.artifact.name
         with pickling.hoisted(self._pipeline.module, namespace):
             read = [self._read(self._example.artifact) for _ in range(3)]
-        model = self._model.value
+        model = self._model_now(namespace)
         if self._model.artifact.details["uses"]:
             model = _copied(model)
         first, second = _predicted(name, model, read[0]), _predicted(name, model, read[1])
@@ -168,6 +176,18 @@ class Keeper:
         stored = artifacts.write(first, self._folder(step, "predictions") / name, to_pickle=to_pickle)
         details = {"type": type_name(type(first)), "content": stored.content, "stochastic": stochastic}
         yield self._event("predictions", step, name, stored.path, details)
+
+    def _model_now(self, namespace: Namespace) -> Any:
+        """The model as it is at this point: the one that was kept, or in another process the notebook's own."""
+        assert self._model is not None
+        artifact = self._model.artifact
+        if self._model.value is not None:
+            return self._model.value
+        if artifact.name in namespace:
+            return namespace[artifact.name]
+        path = self._directory / artifact.path
+        content = artifacts.checked(path, path.read_bytes(), artifact.digest)
+        return pickling.load(content, self._pipeline.module, namespace)
 
     def _refuse_changed(self, name: str, predicted: Any, example: Any, namespace: Namespace) -> None:
         """The model was kept in an earlier step: is it still the one that was kept?"""

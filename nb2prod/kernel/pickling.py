@@ -50,7 +50,7 @@ def dump(value: Any, name: str, module: HoistedModule, namespace: Mapping[str, A
         try:
             pickler.dump(value)
         except _InTheWay as found:
-            raise CannotPickle(f"{_path(value, found.value, name)} is {found.reason}", found.fix) from None
+            raise CannotPickle(f"{path_to(value, found.value, name)} is {found.reason}", found.fix) from None
         except Exception as error:
             raise CannotPickle(f"{name} cannot be written: {type(error).__name__}: {error}") from error
     used = tuple(sorted(pickler.used))
@@ -174,7 +174,7 @@ def _resource(value: Any) -> str:
     return ""
 
 
-def _path(root: Any, wanted: Any, name: str) -> str:
+def path_to(root: Any, wanted: Any, name: str) -> str:
     """How the notebook reaches `wanted` from the value it calls `name`; the name alone when it cannot be told."""
     waiting: list[tuple[Any, str]] = [(root, name)]
     seen: set[int] = set()

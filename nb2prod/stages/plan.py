@@ -33,6 +33,7 @@ def plan(
     experiment: str = "",
     timeout: float | None = None,
     only_steps: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> Plan:
     """`given` are values, `texts` a command line's words. Raises BadParameter or UsageError; nothing is written yet."""
     values = resolve(pipeline.parameters, given, texts)
@@ -62,6 +63,7 @@ def plan(
         experiment=experiment,
         timeout=timeout,
         only_steps=only_steps,
+        options=options or {},
     )
 
 

@@ -1,0 +1,425 @@
+"""Each step in a process of its own, fed only with what it reads.
+
+The notebook's cells are cut into pieces (`_pieces`). A piece gets the parcels of the names that it reads, and the
+ambient state, as the pieces before it left them (`_values`); what it makes or changes goes into new parcels. What a
+step really changed is observed, not guessed: names that share an object travel together, and random streams go on from
+where they were. A value that cannot leave its process keeps the process, and who needs it runs there.
+
+Where pieces run, an executor says; by default one after the other. Pieces that run at the same time have no effect on
+each other by the notebook's code; when one is seen to have had one, the run ends with a failure that names both.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import os
+import re
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nb2prod.core.events import ArtifactKept, CellFinished, Event, KernelStarted, StepFinished, StepStarted
+from nb2prod.core.pipeline import Plan, Step
+from nb2prod.core.ports import Engine, Environment, ExecutorPlugin, Publish
+from nb2prod.core.result import Failure
+from nb2prod.engines import _isolation
+from nb2prod.engines._executed import Executed
+from nb2prod.engines._outputs import event_without_secrets, failure_of, mask, stdout_of, written_forms
+from nb2prod.engines._pieces import Piece, names_in_functions, pieces_of
+from nb2prod.engines._step_processes import Child, Nursery, TooLong, interpreter_of
+from nb2prod.engines._values import Values, Version
+from nb2prod.engines.papermill import kernel_of, prepared, secrets_of, variable
+from nb2prod.kernel.step_work import CellWork, Packed, Report, Work
+from nb2prod.storage import journal
+
+ISOLATED = True  # findings that speak of isolated steps refuse a run
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+BOUNDARIES = "boundaries"  # an option of the plan: {step: names to write down for a comparison}
+
+
+def run(plan: Plan, publish: Publish, environment: Environment) -> Failure | None:
+    """One step after the other. Raises StoreError when the kernel is not installed, WorkerLost when it cannot start."""
+    return _Run(plan, publish, environment).go(None)
+
+
+def on(executor: ExecutorPlugin) -> Engine:
+    """This engine with its pieces where `executor` runs them."""
+    return _On(executor)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _On:
+    executor: ExecutorPlugin
+    ISOLATED: bool = True
+
+    def run(self, plan: Plan, publish: Publish, environment: Environment) -> Failure | None:
+        with self.executor.open() as pool:
+            return _Run(plan, publish, environment).go(pool)
+
+
+@dataclasses.dataclass(slots=True)
+class _Under_way:
+    """A piece that has begun: what each name that it reads was when it began."""
+
+    piece: Piece
+    saw: Mapping[str, Version | None]
+    surroundings: Mapping[str, Packed]
+    drew: frozenset[str] | None = None  # ambient states that it changed; None: it has not ended
+
+
+@dataclasses.dataclass(slots=True)
+class _Clock:
+    """The seconds that cells take, and may take: each cell, and all cells of the step together."""
+
+    of_cell: float | None
+    of_step: float | None
+    spent: float = 0.0
+    began: float = dataclasses.field(default_factory=time.monotonic)
+
+    @property
+    def limit(self) -> float:
+        return self.of_step or self.of_cell or 0.0
+
+    def begin(self) -> None:
+        self.began = time.monotonic()
+
+    def end(self) -> float:
+        seconds = time.monotonic() - self.began
+        self.spent += seconds
+        return seconds
+
+    def left(self) -> float | None:
+        limit = self.of_cell if self.of_step is None else self.of_step - self.spent
+        return None if limit is None else limit - (time.monotonic() - self.began)
+
+
+class _Run:
+    """One run: its pieces, its processes, and where every value is."""
+
+    def __init__(self, plan: Plan, publish: Publish, environment: Environment) -> None:
+        self.plan = plan
+        self.environment = environment
+        self._publish = publish
+        self.lock = threading.RLock()
+        secret = {parameter.name for parameter in plan.pipeline.parameters if parameter.secret}
+        self.secrets = written_forms(value for name, value in plan.given.items() if name in secret)
+        node = prepared(plan)
+        self.pieces = pieces_of(plan.pipeline, node)
+        self.in_functions = names_in_functions(self.pieces)
+        self.executed = Executed(node, Path(plan.output), self.secrets)
+        self.values = Values()
+        self.under_way: dict[int, _Under_way] = {}
+        self.done: set[int] = set()
+        self.hosts: dict[int, _isolation.Host] = {}
+        self.kept: list[str] = []
+        self.seconds: dict[str, float] = {}
+        self.printed: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
+
+    # -- the run as a whole ------------------------------------------------------------------------------------------
+
+    def go(self, pool: concurrent.futures.Executor | None) -> Failure | None:
+        """Run all pieces. An interruption ends every process and is a failure."""
+        started = time.monotonic()
+        kernel = kernel_of(self.plan)
+        environment = {
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            **os.environ,
+            **{variable(name): value for name, value in secrets_of(self.plan).items()},
+        }
+        folder = self.plan.pipeline.notebook.folder
+        python, preload = interpreter_of(kernel), _isolation.preload(self.pieces)
+        with tempfile.TemporaryDirectory(prefix="nb2prod-") as values, _interrupting() as interrupted:
+            self.folder = Path(values)
+            self.nursery = Nursery(python, folder, environment, preload)
+            try:
+                self.publish(KernelStarted(kernel=kernel, seconds=time.monotonic() - started))
+                failure = self._all(pool)
+                for host in self.hosts.values():
+                    self.nursery.end(host.child)
+            except KeyboardInterrupt:
+                failure = Failure("interrupted", f"ended by {interrupted[0] if interrupted else 'SIGINT'}")
+            finally:
+                self.nursery.close()
+                self.executed.save()
+        return failure
+
+    def _all(self, pool: concurrent.futures.Executor | None) -> Failure | None:
+        waiting = list(self.pieces)
+        futures: dict[concurrent.futures.Future[Failure | None], Piece] = {}
+        while waiting or futures:
+            ready = [piece for piece in waiting if self._may_begin(piece)]
+            for piece in ready[:1] if pool is None else ready:
+                waiting.remove(piece)
+                if pool is None:
+                    failure = self._piece(piece)
+                    if failure is not None:
+                        return failure
+                else:
+                    futures[pool.submit(self._piece, piece)] = piece
+            if futures:
+                ended, _ = concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED)
+                failures = [future.result() for future in ended]
+                for future in ended:
+                    del futures[future]
+                first = next((failure for failure in failures if failure is not None), None)
+                if first is not None:
+                    return self._stop(first, futures)
+        return None
+
+    def _stop(self, failure: Failure, futures: Mapping[concurrent.futures.Future[Failure | None], Piece]) -> Failure:
+        """After a failure nothing else begins, and what runs is ended."""
+        self.nursery.kill_all()
+        for future in futures:
+            future.cancel()
+        concurrent.futures.wait([future for future in futures if not future.cancelled()])
+        return failure
+
+    def _may_begin(self, piece: Piece) -> bool:
+        with self.lock:
+            earlier = set(range(piece.order))
+            needed = earlier if piece.step == "" or self._needs_host(piece) else self._upstream(piece)
+            return needed <= self.done
+
+    def _upstream(self, piece: Piece) -> set[int]:
+        """The pieces that have to be done: of no step, of the same step, of the steps that it reads from."""
+        upstream = {piece.step, ""}
+        if any(step.name == piece.step for step in self.plan.pipeline.steps):
+            upstream |= set(self.plan.pipeline.step(piece.step).upstream)
+        return {other.order for other in self.pieces[: piece.order] if other.step in upstream}
+
+    def _needs_host(self, piece: Piece) -> bool:
+        return self._kept_before(piece) is not None or any(
+            version.host is not None for version in self._wanted(piece).values()
+        )
+
+    def _kept_before(self, piece: Piece) -> int | None:
+        """The process that everything after it has to run in, because it has changed something no value shows."""
+        return next((number for number, host in self.hosts.items() if host.keeps and host.order < piece.order), None)
+
+    def publish(self, event: Event) -> None:
+        with self.lock:
+            if isinstance(event, ArtifactKept):
+                self.kept.append(journal.encode(event))
+            self._publish(event_without_secrets(event, self.secrets))
+
+    # -- one piece ---------------------------------------------------------------------------------------------------
+
+    def _piece(self, piece: Piece) -> Failure | None:
+        step = next((step for step in self.plan.pipeline.steps if step.name == piece.step), None)
+        if step is not None and step.cells[0] in piece.indexes:
+            self.seconds[step.name], self.printed[step.name] = 0.0, ""
+            self.publish(StepStarted(step=step.name, parameters=step.parameters))
+        environment = dict(self.environment(piece.step))
+        with self.lock:
+            wanted = self._wanted(piece)
+            hosts = sorted({version.host for version in wanted.values() if version.host is not None})
+            kept = self._kept_before(piece)
+            hosts = sorted({*hosts, kept}) if kept is not None else hosts
+            if len(hosts) > 1:
+                return self._two_hosts(piece, hosts)
+            work = self._work(piece, wanted, environment, hosts)
+        child = self.hosts[hosts[0]].child if hosts else self.nursery.child()
+        if hosts and step is not None:
+            host = self.hosts[hosts[0]]
+            self.reasons[step.name] = f"runs in the process of {host.owner}: {_isolation.said(host.report.stays[0])}"
+        try:
+            outcome = self._watched(piece, step, child, work)
+        finally:
+            self.executed.save()
+        if isinstance(outcome, Failure):
+            self._step_failed(step, outcome)
+            return outcome
+        return self._left(piece, outcome, child)
+
+    def _wanted(self, piece: Piece) -> dict[str, Version]:
+        needs = set(piece.reads)
+        model = self.plan.pipeline.model
+        if model is not None and piece.step in (model[0], (self.plan.pipeline.example or ("", ""))[0]):
+            needs |= set(self.plan.pipeline.module.names)
+        # binding a kept name anew ends what it was (an open file): that has to happen where it is
+        needs |= {n for n in piece.loads if (seen := self.values.seen(n, piece.order)) and seen.host is not None}
+        if piece.step:
+            needs |= {parameter.name for parameter in self.plan.pipeline.parameters if parameter.computed}
+        return self.values.wanted(needs, piece.order)
+
+    def _work(
+        self, piece: Piece, wanted: Mapping[str, Version], environment: Mapping[str, str], hosts: list[int]
+    ) -> Work:
+        surroundings = self.values.ambient_for(piece.order)
+        saw = {name: self.values.seen(name, piece.order) for name in {*piece.reads, *wanted}}
+        self.under_way[piece.order] = _Under_way(piece, saw, surroundings)
+        before, later = self.pieces[: piece.order], self.pieces[piece.order + 1 :]
+        stale: frozenset[str] = frozenset()
+        if hosts:
+            hosted = self.hosts[hosts[0]].report.hosted
+            stale = frozenset(n for n in hosted if not _is_in(self.values.seen(n, piece.order), hosts[0]))
+        return Work(
+            directory=self.plan.directory,
+            step=piece.step,
+            cells=piece.cells,
+            values=str(self.folder),
+            parcels=tuple(_parcels(wanted)),
+            ambient=tuple(surroundings.values()),
+            stale=stale,
+            live=frozenset({*self.in_functions, *self.values.needed()}.union(*(other.loads for other in later))),
+            own=frozenset(name for other in (*before, piece) for name in other.binds),
+            sources=tuple(
+                (c.count, c.source) for other in self.pieces[: piece.order] for c in other.cells if _defines(c)
+            ),
+            environment=environment,
+            kept=tuple(self.kept),
+            magics=tuple(line for other in before for line in other.magics),
+            libraries=(*_isolation.imported(before), *_isolation.stateful(self.pieces)),
+            keeps=piece.keeps,
+            boundary=tuple(self.plan.options.get(BOUNDARIES, {}).get(piece.step, ())),
+        )
+
+    def _watched(self, piece: Piece, step: Step | None, child: Child, work: Work) -> Report | Failure:
+        """Hear what the process says, until its report or its failure."""
+        cells = {cell.position: cell for cell in piece.cells}
+        current = piece.cells[0]
+        clock = _Clock(self.plan.timeout, step.timeout if step is not None else None)
+        try:
+            for kind, *said in child.messages(work, clock.left):
+                if kind == "began":
+                    current = cells[said[0]]
+                    clock.begin()
+                    self.executed.begin(current)
+                elif kind == "output":
+                    self.executed.add(said[0], said[1])
+                elif kind == "events":
+                    for line in said[0]:
+                        self.publish(journal.decode(line))
+                elif kind == "ended":
+                    seconds = clock.end()
+                    if said[1]:
+                        return self._failed(piece, current)
+                    self._cell_done(step, current.index, seconds, self.executed.cell(said[0]))
+                elif kind == "refused":
+                    return self._failure("keep", mask(said[0], self.secrets), piece, current.index)
+                elif kind == "lost":
+                    return self._failure("isolation", _isolation.lost(said[0]), piece, current.index)
+                else:
+                    return said[0]  # type: ignore[no-any-return]  # the report
+        except TooLong:
+            child.kill()
+            return self._failure("timeout", f"it did not end in time (limit {clock.limit:g} s)", piece, current.index)
+        except (EOFError, ConnectionError):
+            message = f"the process died: {self.nursery.how_it_ended(child)}"
+            return self._failure("kernel", message, piece, current.index)
+        raise AssertionError("a process reports before it ends")
+
+    def _cell_done(self, step: Step | None, index: int | None, seconds: float, cell: Any) -> None:
+        name = step.name if step is not None and index in step.cells else None
+        if index is not None:
+            self.publish(CellFinished(cell=index, seconds=seconds, step=name))
+        if step is None or name is None:
+            return
+        self.seconds[name] += seconds
+        self.printed[name] += stdout_of(cell)
+        if index == step.cells[-1]:
+            reason = self.reasons.get(name, "every step runs, each in its own process")
+            event = StepFinished(
+                step=name, status="finished", seconds=self.seconds[name], printed=self.printed[name], reason=reason
+            )
+            self.publish(event)
+
+    # -- what a piece left -------------------------------------------------------------------------------------------
+
+    def _left(self, piece: Piece, report: Report, child: Child) -> Failure | None:
+        with self.lock:
+            self.values.record(piece.order, report, child.number)
+            self.under_way[piece.order].drew = frozenset(name for packed in report.ambient for name in packed.names)
+            self.done.add(piece.order)
+            if report.stays:
+                owner = f"step {piece.step}" if piece.step else "the cells above"
+                before = self.hosts.get(child.number)
+                # what has no name is no value: everything that comes after may depend on it
+                keeps = any(not kept.name for kept in report.stays)
+                self.hosts[child.number] = _isolation.Host(
+                    child, report, before.owner if before else owner, before.order if before else piece.order, keeps
+                )
+            failure = _isolation.outdated(piece, report, self.under_way, self.values)
+        if not report.stays:
+            self.hosts.pop(child.number, None)
+            self.nursery.end(child)
+        return failure
+
+    # -- when it goes wrong ------------------------------------------------------------------------------------------
+
+    def _failed(self, piece: Piece, current: Any) -> Failure:
+        cell = self.executed.cell(current.position)
+        role = self.plan.pipeline.roles[current.index] if current.index is not None else None
+        shift = role.line_offset if role is not None and current.source.startswith("%%") else 0
+        failure = failure_of(cell, piece.step or None, current.index, current.source, shift, self.secrets)
+        hidden = re.match(r"NameError: name '(\w+)' is not defined", failure.message)
+        if hidden and (version := self.values.seen(hidden[1], piece.order)) is not None and not version.is_gone:
+            return dataclasses.replace(failure, kind="isolation", message=_isolation.unseen_read(piece, hidden[1]))
+        return failure
+
+    def _failure(self, kind: Any, message: str, piece: Piece, index: int | None) -> Failure:
+        return Failure(kind, message, piece.step or None, index)
+
+    def _two_hosts(self, piece: Piece, hosts: list[int]) -> Failure:
+        return self._failure("isolation", _isolation.two_hosts(piece, hosts, self.hosts), piece, piece.indexes[0])
+
+    def _step_failed(self, step: Step | None, failure: Failure) -> None:
+        if step is not None and step.name in self.seconds:
+            cells = [cell for index in step.cells if (cell := self.executed.of_author(index)) is not None]
+            printed = "".join(stdout_of(cell) for cell in cells)
+            event = StepFinished(
+                step=step.name,
+                status="failed",
+                seconds=self.seconds[step.name],
+                printed=printed,
+                reason=failure.message,
+            )
+            self.publish(event)
+
+
+def _defines(cell: CellWork) -> bool:
+    """Whether the cell may define something whose source a traceback shows later."""
+    return not cell.is_test and any(word in cell.source for word in ("def ", "class ", "lambda"))
+
+
+def _is_in(version: Version | None, host: int) -> bool:
+    return version is not None and version.host == host
+
+
+def _parcels(wanted: Mapping[str, Version]) -> Iterator[Packed]:
+    """Each parcel once, oldest first, with the names of it that count."""
+    found: dict[str, tuple[int, Packed, list[str]]] = {}
+    for name, version in wanted.items():
+        if version.packed is not None:
+            _, packed, names = found.setdefault(version.packed.digest, (version.order, version.packed, []))
+            names.append(name)
+    for _, packed, names in sorted(found.values(), key=lambda one: one[0]):
+        yield dataclasses.replace(packed, names=tuple(sorted(names)))
+
+
+@contextlib.contextmanager
+def _interrupting() -> Iterator[list[str]]:
+    """Meanwhile SIGINT and SIGTERM raise KeyboardInterrupt here; the list then holds the signal's name."""
+    names: list[str] = []
+
+    def end(number: int, _: Any) -> None:
+        names.append(signal.Signals(number).name)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread() or "ipykernel" in sys.modules:
+        yield names
+        return
+    before = {number: signal.signal(number, end) for number in SIGNALS}
+    try:
+        yield names
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,10 @@
+"""As many steps at once as the machine has cores: each has its own process, and a thread here that listens to it."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Executor, ThreadPoolExecutor
+
+
+def open() -> Executor:
+    return ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0)), thread_name_prefix="step")

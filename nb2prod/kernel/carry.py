@@ -1,0 +1,417 @@
+"""Values on their way from one process of a run to the next, with everything that they share.
+
+    parcels, kept = pack(namespace, names)      at the end of a step
+    namespace |= unpack(parcel, namespace)      at the beginning of the next
+
+Names that share an object which can change (`m1 = m2 = []`, `data = [df]`, two views of one array) travel in one
+parcel, so that what is one object stays one object. Functions and classes of the notebook travel with their values:
+a function's code is bound to the namespace where it arrives, so that it sees a global that is bound again later, just
+as in the notebook; `Parcel.needs` lists the globals that it reads.
+
+What cannot leave its process unharmed (a generator, an open file, a lock, a set whose order would change) is `Kept`:
+the reason, and the path of the object inside the value.
+"""
+
+from __future__ import annotations
+
+import enum
+import functools
+import hashlib
+import importlib
+import io
+import marshal
+import pickle
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nb2prod.kernel import carry_arrays
+from nb2prod.kernel.carry_limits import obstacle
+from nb2prod.kernel.pickling import path_to
+
+ATOMS = (str, bytes, int, float, complex, bool, type(None), type(...), type(NotImplemented), range)
+CONSTANT = frozenset((*ATOMS, tuple, frozenset, slice, types.CodeType))  # what a tuple holds is looked at by itself
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """`content` is the pickle of `{name: value}`; `needs` are names of the notebook that its functions read."""
+
+    names: tuple[str, ...]
+    content: bytes
+    needs: frozenset[str] = frozenset()
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A value that stays in its process: `path` leads from the name to what is in the way."""
+
+    name: str
+    path: str
+    reason: str
+
+
+def pack(
+    namespace: Mapping[str, Any], names: Iterable[str], fresh: Iterable[str] | None = None
+) -> tuple[list[Parcel], list[Kept]]:
+    """The values of `names` (those that are bound) in parcels, and what cannot be packed.
+
+    With `fresh`, only those parcels that hold one of these names: the others rest as they are.
+    """
+    chosen = None if fresh is None else set(fresh)
+    looks = [_look(namespace, name) for name in names if name in namespace]
+    kept = [look.kept for look in looks if look.kept is not None]
+    parcels: list[Parcel] = []
+    for group in _tied([look for look in looks if look.kept is None]):
+        if chosen is not None and chosen.isdisjoint(look.name for look in group):
+            continue
+        try:
+            parcels.append(_packed(namespace, group))
+        except _InTheWay as found:
+            kept.append(_kept(namespace, group[0].name, found))
+        except Exception as error:  # noqa: BLE001 - whatever an object's own pickling raises, it stays where it is
+            kept.append(Kept(group[0].name, group[0].name, f"it cannot be pickled ({type(error).__name__}: {error})"))
+    for look in looks:
+        look.alive.clear()  # what the notebook deletes must end then, and not when we are done with it
+    return parcels, kept
+
+
+def unpack(content: bytes, namespace: MutableMapping[str, Any]) -> dict[str, Any]:
+    """The values of a parcel. Functions of the notebook read and write `namespace` from now on."""
+    with _arriving(namespace):
+        found: dict[str, Any] = _Unpickler(io.BytesIO(content)).load()
+    return found
+
+
+def fingerprint(namespace: Mapping[str, Any], names: Iterable[str]) -> str:
+    """A digest of the values as they are now, with what they share: equal before and after means nothing changed.
+
+    Only meant for comparing within one process. Empty when there is none: then nobody can tell.
+    """
+    sink = _Hash()
+    pickler = _Pickler(sink, namespace, carry_arrays.by_digest)
+    try:
+        pickler.dump({name: namespace[name] for name in names})
+    except Exception:  # noqa: BLE001 - a value without a fingerprint is taken for changed
+        return ""
+    finally:
+        pickler.clear_memo()
+    return sink.hash.hexdigest()
+
+
+# -- what shares what ------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Look:
+    """What one name's value consists of: the identities of all that can change, and of the buffers of its arrays."""
+
+    name: str
+    parts: set[int] = field(default_factory=set)
+    roots: dict[int, int] = field(default_factory=dict)  # buffer -> how many arrays look into it
+    alive: list[Any] = field(default_factory=list)  # so that no identity is given out twice meanwhile
+    kept: Kept | None = None
+
+
+def _look(namespace: Mapping[str, Any], name: str) -> _Look:
+    look = _Look(name)
+    looker = _Looker(look, namespace)
+    try:
+        looker.dump(namespace[name])
+    except _InTheWay as found:
+        look.kept = _kept(namespace, name, found)
+    except Exception as error:  # noqa: BLE001 - whatever an object's own pickling raises, it stays where it is
+        look.kept = Kept(name, name, f"it cannot be pickled ({type(error).__name__}: {error})")
+    finally:
+        looker.clear_memo()
+    return look
+
+
+def _kept(namespace: Mapping[str, Any], name: str, found: _InTheWay) -> Kept:
+    return Kept(name, path_to(namespace[name], found.value, name), found.reason)
+
+
+def _tied(looks: list[_Look]) -> list[list[_Look]]:
+    """Names in groups that share nothing with each other, each in the order given."""
+    leader = list(range(len(looks)))
+
+    def lead(position: int) -> int:
+        while leader[position] != position:
+            position = leader[position]
+        return position
+
+    first: dict[int, int] = {}
+    for position, look in enumerate(looks):
+        for part in (*look.parts, *look.roots):
+            leader[lead(position)] = lead(first.setdefault(part, position))
+    groups: dict[int, list[_Look]] = {}
+    for position, look in enumerate(looks):
+        groups.setdefault(lead(position), []).append(look)
+    return list(groups.values())
+
+
+def _packed(namespace: Mapping[str, Any], group: list[_Look]) -> Parcel:
+    roots: dict[int, int] = {}
+    for look in group:
+        for root, count in look.roots.items():
+            roots[root] = roots.get(root, 0) + count
+    shared = {root for root, count in roots.items() if count > 1}
+    file = io.BytesIO()
+    pickler = _Pickler(file, namespace, carry_arrays.with_views(shared))
+    names = tuple(look.name for look in group)
+    pickler.dump({name: namespace[name] for name in names})
+    pickler.clear_memo()
+    return Parcel(names, file.getvalue(), frozenset(pickler.needs))
+
+
+# -- pickling --------------------------------------------------------------------------------------------------------
+
+
+class _InTheWay(Exception):
+    def __init__(self, value: Any, reason: str) -> None:
+        super().__init__(reason)
+        self.value = value
+        self.reason = reason
+
+
+class _Hash(io.RawIOBase):
+    def __init__(self) -> None:
+        super().__init__()
+        self.hash = hashlib.sha256()
+
+    def write(self, content: Any) -> int:
+        self.hash.update(content)
+        return len(content)
+
+
+def _make_picklers() -> tuple[type, type]:
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+        """Refuses what would not arrive as it left, and gives functions the namespace where they arrive."""
+
+        def __init__(self, file: Any, namespace: Mapping[str, Any], arrays: Callable[[Any], Any]) -> None:
+            super().__init__(file, protocol=5)
+            self.namespace = namespace
+            self.arrays = arrays
+            self.needs: set[str] = set()
+
+        def persistent_id(self, value: Any) -> str | None:
+            """Called for every object, also those that pickle writes without asking anybody (a set, a float)."""
+            if type(value) in (set, frozenset) and (reason := obstacle(value)):
+                raise _InTheWay(value, reason)
+            return _name_of_nan(value) if type(value) is float and value != value else None
+
+        def reducer_override(self, value: Any) -> Any:
+            reason = obstacle(value)
+            if reason:
+                raise _InTheWay(value, reason)
+            if isinstance(value, types.FunctionType) and (home := _home(value, self.namespace)) is not None:
+                if home == HERE:
+                    self.needs |= names_read(value.__code__)
+                return _reduced_function(value, home)
+            if isinstance(value, types.CellType):
+                return _reduced_cell(value)
+            if isinstance(value, types.CodeType):
+                return marshal.loads, (marshal.dumps(value),)
+            if isinstance(value, functools._lru_cache_wrapper) and value.__wrapped__.__globals__ is self.namespace:
+                return _cached, (value.__wrapped__, value.cache_parameters())
+            singleton = _singleton(value)
+            if singleton:
+                return _singleton_named, (singleton,)
+            reduced = self.arrays(value)
+            return super().reducer_override(value) if reduced is None else reduced
+
+    class Looker(Pickler):
+        """Notes what a value consists of, and writes nothing."""
+
+        def __init__(self, look: _Look, namespace: Mapping[str, Any]) -> None:
+            super().__init__(_Nowhere(), namespace, functools.partial(carry_arrays.counted, look.roots, look.alive))
+            self.look = look
+
+        def persistent_id(self, value: Any) -> str | None:
+            name: str | None = super().persistent_id(value)
+            if (name is None and not _is_constant(value, self.namespace)) or (name or "").isdecimal():
+                self.look.parts.add(id(value))
+                self.look.alive.append(value)
+            return name
+
+    return Pickler, Looker
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.nans: dict[str, float] = {}
+
+    def persistent_load(self, name: str) -> float:
+        if name.isdecimal():
+            return self.nans.setdefault(name, float("nan"))
+        nan: float = importlib.import_module(name).nan
+        return nan
+
+
+def _name_of_nan(value: float) -> str:
+    """NaN equals nothing, so that a list finds it by its identity: that of a library's own, or one by a number."""
+    own = (name for name in ("math", "numpy") if value is getattr(sys.modules.get(name), "nan", None))
+    return next(own, str(id(value)))
+
+
+class _Nowhere(io.RawIOBase):
+    def write(self, content: Any) -> int:
+        return len(content)
+
+
+def _Pickler(file: Any, namespace: Mapping[str, Any], arrays: Callable[[Any], Any]) -> Any:
+    return _picklers()[0](file, namespace, arrays)
+
+
+def _Looker(look: _Look, namespace: Mapping[str, Any]) -> Any:
+    return _picklers()[1](look, namespace)
+
+
+_picklers = functools.cache(_make_picklers)
+
+
+def _is_constant(value: Any, namespace: Mapping[str, Any]) -> bool:
+    """Whether sharing the object cannot be noticed: it never changes, or every process has its own already."""
+    if type(value) in CONSTANT or isinstance(value, types.ModuleType | types.BuiltinFunctionType | enum.Enum):
+        return True
+    if isinstance(value, types.FunctionType):
+        return _home(value, namespace) is None
+    if isinstance(value, type):
+        return value.__module__ != "__main__"
+    return _is_library_constant(value)
+
+
+def _is_library_constant(value: Any) -> bool:
+    kind = type(value)
+    if kind.__module__ in ("datetime", "decimal", "fractions", "uuid", "re", "pathlib", "zoneinfo"):
+        return kind.__name__ != "Context"
+    numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
+    if numpy is not None and isinstance(value, numpy.dtype | numpy.generic | numpy.ufunc):
+        return True
+    return pandas is not None and isinstance(
+        value, pandas.api.extensions.ExtensionDtype | pandas.Timestamp | pandas.Timedelta | type(pandas.NA)
+    )
+
+
+# -- functions -------------------------------------------------------------------------------------------------------
+
+HERE = "<notebook>"
+_here = threading.local()
+
+
+class _arriving:
+    """Meanwhile functions that are unpickled belong to `namespace`."""
+
+    def __init__(self, namespace: MutableMapping[str, Any]) -> None:
+        self.namespace = namespace
+
+    def __enter__(self) -> None:
+        _here.namespace = self.namespace
+
+    def __exit__(self, *_: Any) -> None:
+        del _here.namespace
+
+
+def _home(function: types.FunctionType, namespace: Mapping[str, Any]) -> str | None:
+    """Where a function's globals are: in the notebook, or in a module; None when it is imported by its name."""
+    if function.__globals__ is namespace:
+        return HERE
+    module = sys.modules.get(function.__globals__.get("__name__", ""))
+    if module is None or vars(module) is not function.__globals__:
+        return None
+    found: Any = module
+    for part in function.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return None if found is function else module.__name__
+
+
+def _reduced_function(function: types.FunctionType, home: str) -> Any:
+    state = {
+        "__name__": function.__name__,
+        "__qualname__": function.__qualname__,
+        "__module__": function.__module__,
+        "__doc__": function.__doc__,
+        "__defaults__": function.__defaults__,
+        "__kwdefaults__": function.__kwdefaults__,
+        "__annotations__": function.__annotations__,
+    }
+    made = (function.__code__, home, function.__closure__)
+    return _function, made, (state, dict(vars(function))), None, None, _fill_function
+
+
+def _function(code: types.CodeType, home: str, closure: Any) -> types.FunctionType:
+    if home != HERE:
+        return types.FunctionType(code, vars(importlib.import_module(home)), None, None, closure)
+    return types.FunctionType(code, _here.namespace, None, None, closure)
+
+
+def _fill_function(function: types.FunctionType, parts: tuple[dict[str, Any], dict[str, Any]]) -> types.FunctionType:
+    for name, value in parts[0].items():
+        setattr(function, name, value)
+    vars(function).update(parts[1])
+    return function
+
+
+def _cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    return functools.lru_cache(**parameters)(function)
+
+
+def _reduced_cell(cell: types.CellType) -> Any:
+    try:
+        content = (cell.cell_contents,)
+    except ValueError:
+        return types.CellType, ()
+    # filled after it is known, because a function may be in its own closure
+    return types.CellType, (), content, None, None, _fill_cell
+
+
+def _fill_cell(cell: types.CellType, content: tuple[Any]) -> types.CellType:
+    cell.cell_contents = content[0]
+    return cell
+
+
+def names_read(code: types.CodeType) -> set[str]:
+    """The global names that a function's code reads or writes, in inner functions too."""
+    found = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= names_read(constant)
+    return found
+
+
+# -- what each process has once --------------------------------------------------------------------------------------
+
+
+def _singleton(value: Any) -> str:
+    """The name of an object of which each process has its own, and that refers to the process's random stream."""
+    random = sys.modules.get("random")
+    if random is not None and value is vars(random).get("_inst"):
+        return "random"
+    mtrand = sys.modules.get("numpy.random.mtrand")
+    if mtrand is not None and value is mtrand._rand:
+        return "numpy.random"
+    if value is sys.stdout or value is sys.stderr:
+        return "stdout" if value is sys.stdout else "stderr"
+    return ""
+
+
+def _singleton_named(name: str) -> Any:
+    if name == "random":
+        import random
+
+        return vars(random)["_inst"]
+    if name == "numpy.random":
+        import numpy.random.mtrand
+
+        return numpy.random.mtrand._rand
+    return getattr(sys, name)

@@ -1,0 +1,274 @@
+"""A step in a process of its own: what was delivered is unpacked, its cells run, what they left is packed.
+
+The process speaks in messages: `("began", position)`, `("output", position, output)`, `("ended", position, failed)`,
+`("events", lines)`, `("refused", message)`, `("lost", message)` and at the end `("report", Report)`. It ends when the
+engine hangs up.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import signal
+import sys
+import threading
+import types
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from nb2prod.core.events import ArtifactKept, Event
+from nb2prod.kernel import ambient, carry, probe, step_shell
+from nb2prod.kernel.keep import CannotKeep
+from nb2prod.kernel.step_work import CellWork, Packed, Report, Work
+from nb2prod.storage import files, journal
+
+
+def prepare() -> None:
+    """What all steps have in common is made once, before the first fork."""
+    _ready.append(_Process())
+
+
+def work(engine: Connection) -> None:
+    """Do what the engine asks for, until it hangs up."""
+    process = _ready[0]
+    process.meet(engine)
+    while True:
+        try:
+            wanted = engine.recv()
+        except (EOFError, OSError):
+            break
+        process.do(wanted)
+    process.close()
+
+
+class _CannotUnpack(Exception):
+    """A value did not survive the way: its class does something of its own when it is made."""
+
+
+class _Process:
+    """One process: IPython's shell, the run's probe, and the way to the engine."""
+
+    def __init__(self) -> None:
+        self.engine: Connection | None = None
+        self.speaking = threading.Lock()
+        self.position = -1
+        self.failed = False
+        self.shell = step_shell.open_shell(self._output)
+        self.namespace: dict[str, Any] = self.shell.user_ns
+        self.own = dict(self.namespace)  # IPython's names, unless the notebook binds them anew
+        self.probe: probe.Probe | None = None
+        self.descriptors: step_shell.Descriptors | None = None
+        self.hosted: frozenset[str] = frozenset()
+        self.keeps = ""  # why this process has to be kept whatever its values are
+
+    # -- speaking ----------------------------------------------------------------------------------------------------
+
+    def meet(self, engine: Connection) -> None:
+        self.engine = engine
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine hears it, and ends us
+        self.descriptors = step_shell.Descriptors(self._output)
+        sys.stdout = step_shell.Said("stdout", self._output, 1)
+        sys.stderr = step_shell.Said("stderr", self._output, 2)
+
+    def _say(self, *message: Any) -> None:
+        assert self.engine is not None
+        with self.speaking:
+            self.engine.send(message)
+
+    def _output(self, output: Mapping[str, Any]) -> None:
+        if output["output_type"] == "error":
+            self.failed = True
+        elif output["output_type"] != "stream":
+            sys.stdout.flush()
+            sys.stderr.flush()
+        self._say("output", self.position, dict(output))
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        if events:
+            self._say("events", [journal.encode(event) for event in events])
+
+    # -- working -----------------------------------------------------------------------------------------------------
+
+    def do(self, wanted: Work) -> None:
+        if self.probe is None:
+            self._begin(wanted)
+        for name in wanted.stale:
+            self.namespace.pop(name, None)
+        try:
+            delivered = [(packed, self._unpacked(packed)) for packed in wanted.parcels]
+            ambient.put({name: value for packed in wanted.ambient for name, value in self._unpacked(packed).items()})
+        except _CannotUnpack as found:
+            self._say("lost", str(found))
+            return
+        for _, values in delivered:
+            self.namespace.update(values)
+        before = [(packed, values, carry.fingerprint(self.namespace, packed.names)) for packed, values in delivered]
+        surroundings = ambient.taken()
+        if self._cells(wanted):
+            self._say("report", self._report(wanted, before, surroundings))
+
+    def _begin(self, wanted: Work) -> None:
+        import importlib
+
+        for library in wanted.libraries:
+            try:
+                importlib.import_module(library)
+            except Exception:  # noqa: BLE001 - it fails again, and is reported, where the notebook imports it
+                continue
+        self.probe = probe.Probe(Path(wanted.directory), self.namespace)
+        probe.adopt(wanted.directory, self.probe)
+        self.shell.extension_manager.load_extension("nb2prod")
+        self.own |= {name: value for name, value in self.namespace.items() if name not in self.own}
+        for count, source in wanted.sources:
+            self.shell.compile.cache(self.shell.transform_cell(source), count, raw_code=source)
+        for line in wanted.magics:
+            self.shell.run_cell(line, store_history=False, silent=True)
+
+    def _unpacked(self, packed: Packed) -> dict[str, Any]:
+        """The values that count of a parcel: of some of its names there may be newer ones elsewhere."""
+        try:
+            values = carry.unpack(Path(packed.path).read_bytes(), self.namespace)
+        except Exception as error:
+            names = ", ".join(f"`{name}`" for name in packed.names)
+            raise _CannotUnpack(f"{names} cannot be unpickled ({type(error).__name__}: {error})") from error
+        return {name: values[name] for name in packed.names}
+
+    def _cells(self, wanted: Work) -> bool:
+        """Whether all went as it should."""
+        assert self.probe is not None
+        self.probe.keeper.recall(
+            [event.artifact for event in map(journal.decode, wanted.kept) if isinstance(event, ArtifactKept)]
+        )
+        return all(self._cell(wanted, cell) for cell in wanted.cells)
+
+    def _cell(self, wanted: Work, cell: CellWork) -> bool:
+        assert self.probe is not None and self.descriptors is not None
+        step = next((step for step in self.probe.plan.pipeline.steps if step.name == wanted.step), None)
+        is_step = step is not None and cell.index in step.cells
+        name = wanted.step if is_step or cell.is_test else ""
+        self.position, self.failed = cell.position, False
+        self._say("began", cell.position)
+        first = step is not None and is_step and cell.index == step.cells[0]
+        self._tell(self.probe.enter(name, cell.index, wanted.environment, first=first))
+        self.shell.execution_count = cell.count
+        source = f"{TEST}({wanted.directory!r}, {cell.index})" if cell.is_test else cell.source
+        result = self.shell.run_cell(source, store_history=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.descriptors.drain()
+        failed = not cell.may_fail and (self.failed or not result.success)
+        try:
+            if not failed:
+                last = step is not None and is_step and cell.index == step.cells[-1]
+                self._tell(self.probe.leave(name, last=last) if name and not cell.is_test else [])
+                self._tell(self.probe.tested())
+        except CannotKeep as refused:
+            self._tell(refused.events)
+            self._say("refused", refused.message)
+            return False
+        self._say("ended", cell.position, failed)
+        return not failed
+
+    # -- what is left ------------------------------------------------------------------------------------------------
+
+    def _report(
+        self, wanted: Work, before: list[tuple[Packed, dict[str, Any], str]], surroundings: Mapping[str, Any]
+    ) -> Report:
+        changed: set[str] = set()
+        for packed, values, print_before in before:
+            moved = {name for name in packed.names if self.namespace.get(name, self) is not values[name]}
+            there = [name for name in packed.names if name in self.namespace]
+            if moved or not print_before or carry.fingerprint(self.namespace, there) != print_before:
+                changed |= set(packed.names)
+        delivered = {name for packed, _, _ in before for name in packed.names}
+        names = self._names(wanted)
+        fresh = {name for name in names if name not in delivered or name in changed or name in self.hosted}
+        gone = (delivered | self.hosted) - names
+        parcels, stays = self._packed(wanted, names, fresh)
+        if user_threads(self.namespace):
+            stays.append(carry.Kept("", "has started a thread", UNSEEN))
+        if _open_figures():
+            stays.append(carry.Kept("", "has a figure of pyplot open", UNSEEN))
+        if wanted.keeps or self.keeps:
+            self.keeps = self.keeps or wanted.keeps
+            stays.append(carry.Kept("", self.keeps, UNSEEN))
+        if stays:
+            self.hosted = frozenset(names)
+            parcels = []
+        else:
+            self.hosted = frozenset()
+        states = ambient.changed(surroundings, ambient.taken())
+        around = [parcel for name in states for parcel in carry.pack({name: states[name]}, [name])[0]]
+        return Report(
+            parcels=tuple(_written(parcel, Path(wanted.values)) for parcel in parcels),
+            ambient=tuple(_written(parcel, Path(wanted.values)) for parcel in around),
+            gone=frozenset(gone),
+            changed=tuple(sorted(changed & names)),
+            stays=tuple(stays),
+            hosted=self.hosted,
+        )
+
+    def _names(self, wanted: Work) -> set[str]:
+        """The names that the notebook has bound here."""
+        ipythons = {name for name in self.namespace if _is_history(name)} - wanted.own | {"__builtins__"}
+        bound = {name for name, value in self.namespace.items() if self.own.get(name, self) is not value}
+        return bound - ipythons
+
+    def _packed(self, wanted: Work, names: set[str], fresh: set[str]) -> tuple[list[carry.Parcel], list[carry.Kept]]:
+        """Parcels of all that is new, or shares something with what is new, and may be read later."""
+        live = names & wanted.live
+        while True:
+            parcels, kept = carry.pack(self.namespace, sorted(live), fresh)
+            more = {need for parcel in parcels for need in parcel.needs if need in names} - live
+            if not more:
+                break
+            live |= more
+        return parcels, kept
+
+    def close(self) -> None:
+        """The end of the process, as an interpreter ends: open files are flushed, `atexit` is heard."""
+        self.engine = None
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+        self.namespace.clear()
+        gc.collect()
+        atexit._run_exitfuncs()
+
+
+_ready: list[_Process] = []
+UNSEEN = "which another process would not know"
+TEST = "__import__('nb2prod.kernel.probe', fromlist=['_']).test"
+
+
+def _is_history(name: str) -> bool:
+    """`_`, `__`, `_5`, `_i`, `_i5`, `_dh`, `_oh`, `_ih`: IPython's own memory of what was typed."""
+    return name in ("In", "Out", "_dh", "_oh", "_ih", "_exit_code") or (
+        name.strip("_") == ""
+        or (name.startswith("_") and name.lstrip("_").lstrip("i").isdecimal())
+        or name in ("_i", "_ii", "_iii")
+    )
+
+
+def _written(parcel: carry.Parcel, folder: Path) -> Packed:
+    path = folder / f"{parcel.digest}.pkl"
+    if not path.exists():
+        files.write_bytes(path, parcel.content)
+    return Packed(parcel.names, str(path), parcel.digest, parcel.needs)
+
+
+def _open_figures() -> bool:
+    """Whether pyplot would draw the next line into a figure of this step. Jupyter closes figures after each cell."""
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    return pyplot is not None and bool(pyplot.get_fignums())
+
+
+def user_threads(namespace: Mapping[str, Any]) -> list[threading.Thread]:
+    """Threads that run a function of the notebook: they may still change its values."""
+    found = []
+    for thread in threading.enumerate():
+        target = getattr(thread, "_target", None)
+        target = getattr(target, "__func__", target)
+        if isinstance(target, types.FunctionType) and target.__globals__ is namespace:
+            found.append(thread)
+    return found

@@ -1,0 +1,188 @@
+"""An IPython shell in a process without a kernel: cells run as they do in Jupyter, their outputs go to a listener.
+
+The listener gets outputs as nbformat has them (`{"output_type": "stream", …}`) plus `{"output_type": "clear_output"}`.
+What is written to the file descriptors 1 and 2 (by a program that a cell starts, by a C library) arrives as well.
+"""
+
+from __future__ import annotations
+
+import builtins
+import io
+import os
+import sys
+import threading
+import types
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Listener = Callable[[Mapping[str, Any]], None]
+NO_INPUT = "raw_input was called, but this frontend does not support input requests."
+
+
+def open_shell(listener: Listener) -> Any:
+    """The shell of this process, with a namespace of its own that is the module `__main__`."""
+    from IPython.core.displayhook import DisplayHook
+    from IPython.core.displaypub import DisplayPublisher
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    class Hook(DisplayHook):  # type: ignore[misc]  # IPython is followed no further
+        """The value of a cell's last line."""
+
+        def write_output_prompt(self) -> None:
+            self.data: dict[str, Any] = {}
+
+        def write_format_data(self, format_dict: Any, md_dict: Any = None) -> None:
+            self.data = {"data": _plain(format_dict), "metadata": md_dict or {}}
+
+        def finish_displayhook(self) -> None:
+            if self.data.get("data"):
+                count = self.shell.execution_count
+                listener({"output_type": "execute_result", "execution_count": count, **self.data})
+            self.data = {}
+
+    class Publisher(DisplayPublisher):  # type: ignore[misc]
+        """What `display(…)` shows."""
+
+        def publish(self, data: Any, metadata: Any = None, *_: Any, transient: Any = None, **more: Any) -> None:
+            kind = "update_display_data" if more.get("update") else "display_data"
+            display = (transient or {}).get("display_id")
+            listener({"output_type": kind, "data": _plain(data), "metadata": metadata or {}, "display_id": display})
+
+        def clear_output(self, wait: bool = False) -> None:
+            listener({"output_type": "clear_output", "wait": wait})
+
+    class Shell(InteractiveShell):  # type: ignore[misc]
+        """What Jupyter's shell is to its kernel."""
+
+        def enable_gui(self, gui: Any = None) -> None:
+            """There is no screen."""
+
+        def _showtraceback(self, kind: Any, value: Any, trace: list[str]) -> None:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            listener({"output_type": "error", "ename": str(kind.__name__), "evalue": str(value), "traceback": trace})
+
+    settings = Config()
+    settings.HistoryManager.enabled = False
+    settings.InteractiveShell.colors = "nocolor"
+    settings.InteractiveShell.history_load_length = 0
+    module = types.ModuleType("__main__")
+    shell = Shell.instance(config=settings, user_module=module, displayhook_class=Hook, display_pub_class=Publisher)
+    sys.modules["__main__"] = module
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    module.__dict__.setdefault("display", _display())
+    _refuse_input()
+    return shell
+
+
+def _display() -> Any:
+    from IPython.display import display
+
+    return display
+
+
+def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Data as a message carries it: bytes as base64, as nbformat has them."""
+    import base64
+
+    return {
+        kind: base64.b64encode(value).decode() if isinstance(value, bytes) else value for kind, value in data.items()
+    }
+
+
+def _refuse_input() -> None:
+    from IPython.core.error import StdinNotImplementedError
+
+    def nobody(*_: Any, **__: Any) -> str:
+        raise StdinNotImplementedError(NO_INPUT)
+
+    builtins.input = nobody
+    import getpass
+
+    getpass.getpass = nobody
+
+
+class Said(io.TextIOBase):
+    """A standard stream whose text goes to the listener line by line."""
+
+    def __init__(self, name: str, listener: Listener, descriptor: int) -> None:
+        super().__init__()
+        self.name = name
+        self._listener = listener
+        self._descriptor = descriptor
+        self._text: list[str] = []
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+
+    encoding = "utf-8"
+    errors = "replace"
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if os.getpid() != self._process:  # a child that the notebook forked has no listener
+            return os.write(self._descriptor, text.encode("utf-8", "replace"))
+        with self._lock:
+            self._text.append(text)
+            if "\n" in text or len(self._text) > 1000:
+                self.flush()
+        return len(text)
+
+    def flush(self) -> None:
+        if os.getpid() != self._process:
+            return
+        with self._lock:
+            text, self._text = "".join(self._text), []
+            if text:
+                self._listener({"output_type": "stream", "name": self.name, "text": text})
+
+
+class Descriptors:
+    """Meanwhile the file descriptors 1 and 2 lead to the listener too; `drain` waits for what is on its way."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._ends: dict[str, int] = {}
+        self._marks: dict[str, threading.Event] = {}
+        self._mark = os.urandom(12)
+        for name, number in (("stdout", 1), ("stderr", 2)):
+            reading, writing = os.pipe()
+            os.dup2(writing, number)
+            os.close(writing)
+            self._ends[name] = number
+            self._marks[name] = threading.Event()
+            threading.Thread(target=self._read, args=(name, reading), daemon=True).start()
+
+    def _read(self, name: str, end: int) -> None:
+        import codecs
+
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        waiting = b""
+        while content := os.read(end, 65536):
+            waiting += content
+            seen = self._mark in waiting
+            waiting = waiting.replace(self._mark, b"")
+            # the beginning of a mark is not shown before the rest has come
+            held = 0 if seen else next((n for n in range(11, 0, -1) if waiting.endswith(self._mark[:n])), 0)
+            ready, waiting = waiting[: len(waiting) - held], waiting[len(waiting) - held :]
+            if ready:
+                self._listener({"output_type": "stream", "name": name, "text": decoder.decode(ready)})
+            if seen:
+                self._marks[name].set()
+
+    def drain(self) -> None:
+        for name, number in self._ends.items():
+            self._marks[name].clear()
+            os.write(number, self._mark)
+            self._marks[name].wait(5)

@@ -1,0 +1,75 @@
+"""What an engine tells a step's process, and what the process answers: plain values that travel over a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nb2prod.kernel.carry import Kept
+
+
+@dataclass(frozen=True, slots=True)
+class CellWork:
+    """One cell to run: `position` in the executed notebook, `index` in the author's (None: injected parameters)."""
+
+    position: int
+    index: int | None
+    source: str
+    count: int
+    is_test: bool = False
+    may_fail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A parcel at rest: the names in it, its file, the SHA-256 of that, and what its functions read."""
+
+    names: tuple[str, ...]
+    path: str
+    digest: str
+    needs: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Cells to run one after the other, in a fresh process or in one that was kept (`stale` names go first).
+
+    `live` are the names that anything later may read; `own` those that the notebook binds itself, among them some like
+    `_` that are IPython's otherwise. `sources` are earlier cells that define something, with their numbers, for
+    tracebacks. `kept` are the run's artifacts so far, as lines of its journal. `magics` are line magics that earlier
+    cells used to set IPython up, `libraries` what they imported. `values` is the folder for parcels. `boundary` names
+    values to write down for a comparison. `keeps` says why the process has to be kept whatever its values are.
+    """
+
+    directory: str
+    step: str
+    cells: tuple[CellWork, ...]
+    values: str
+    parcels: tuple[Packed, ...] = ()
+    ambient: tuple[Packed, ...] = ()
+    stale: frozenset[str] = frozenset()
+    live: frozenset[str] = frozenset()
+    own: frozenset[str] = frozenset()
+    sources: tuple[tuple[int, str], ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
+    magics: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    boundary: tuple[str, ...] = ()
+    keeps: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a piece of work left behind.
+
+    `parcels` hold what is new or changed, `gone` names that were deleted, `changed` delivered names whose values are
+    not what they were. When something cannot leave (`stays`), all of `hosted` stays with it in the process.
+    """
+
+    parcels: tuple[Packed, ...] = ()
+    ambient: tuple[Packed, ...] = ()
+    gone: frozenset[str] = frozenset()
+    changed: tuple[str, ...] = ()
+    stays: tuple[Kept, ...] = ()
+    hosted: frozenset[str] = frozenset()
