@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,26 +14,25 @@ from nb2prod.engines._values import Values
 from nb2prod.kernel.ambient import RANDOM, WHAT
 from nb2prod.kernel.carry import Kept
 from nb2prod.kernel.step_work import Report
+from nb2prod.language.surroundings import modules
 
 # imported once, before the first step's process is made: importing them starts no thread that a fork would lose
 PRELOADED = ("numpy", "pandas", "scipy", "sklearn", "matplotlib")
 STATEFUL = ("torch",)  # has a random stream of its own
 
 
-def imported(pieces: Iterable[Piece]) -> tuple[str, ...]:
-    """The modules that cells import at their top level, by their full names, in order.
-
-    An import has effects that no name shows (`import a.b` gives `a` its `b`), so that every process makes them all.
-    """
-    return tuple(dict.fromkeys(module for piece in pieces for module in piece.modules))
-
-
 def preload(pieces: Iterable[Piece]) -> tuple[str, ...]:
-    return tuple(name for name in imported(pieces) if name.partition(".")[0] in PRELOADED)
+    return tuple(name for name in _modules(pieces) if name.partition(".")[0] in PRELOADED)
 
 
 def stateful(pieces: Iterable[Piece]) -> tuple[str, ...]:
-    return tuple(name for name in imported(pieces) if name in STATEFUL)
+    return tuple(name for name in _modules(pieces) if name in STATEFUL)
+
+
+def _modules(pieces: Iterable[Piece]) -> dict[str, None]:
+    """The modules that the notebook's import statements at the top level load."""
+    statements = [statement for piece in pieces for statement in piece.imports]
+    return dict.fromkeys(name for statement in statements for name in modules(ast.parse(statement)))
 
 
 def said(kept: Kept) -> str:

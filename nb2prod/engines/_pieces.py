@@ -34,8 +34,8 @@ class Piece:
     """`step` is empty for cells of no step.
 
     `reads` are names that it may read from before, `loads` all that it mentions, `binds` what it gives a value.
-    `magics` are the settings that its cells make in IPython and `modules` what they import, for the processes that come
-    after. `keeps` says what it does to its process that no value shows: then what comes after runs there too.
+    `magics` are the settings that its cells make in IPython and `imports` their import statements, for the processes
+    that come after. `keeps` says what it does to its process that no value shows: then what comes after runs there too.
     """
 
     order: int
@@ -45,7 +45,7 @@ class Piece:
     loads: frozenset[str]
     binds: frozenset[str]
     magics: tuple[str, ...] = ()
-    modules: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
     keeps: str = ""
 
     @property
@@ -143,7 +143,9 @@ def _together(parts: list[_Part]) -> list[tuple[str, list[_Part]]]:
 
 def _piece(order: int, step: str, parts: list[_Part], imports: frozenset[str]) -> Piece:
     trees = [part.plain.tree for part in parts if part.plain.tree is not None]
-    reads: set[str] = set()
+    tests = [part.plain.tree for part in parts if part.plain.tree is not None and part.work.is_test]
+    # a test's functions are called right away
+    reads = {node.id for tree in tests for node in ast.walk(tree) if isinstance(node, ast.Name)}
     for position, tree in enumerate(trees):
         names = names_of(tree, functions_of(trees[:position]))
         reads |= {read.name for read in names.reads if not read.inside}
@@ -165,7 +167,7 @@ def _piece(order: int, step: str, parts: list[_Part], imports: frozenset[str]) -
         frozenset(loads),
         frozenset(node.id for node in nodes if isinstance(node.ctx, ast.Store)),
         tuple(settings),
-        tuple(dict.fromkeys(module for tree in trees for module in surroundings.modules(tree))),
+        tuple(ast.unparse(statement) for tree in trees for statement in tree.body if is_import(statement)),
         next((what for tree in trees if (what := surroundings.lasting_change(tree, imports))), ""),
     )
 
@@ -178,6 +180,48 @@ def _in_queries(tree: ast.Module) -> Iterator[str]:
                 for inner in ast.walk(argument):
                     if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
                         yield from re.findall(r"@(\w+)", inner.value)
+
+
+def only_imported(pieces: tuple[Piece, ...]) -> frozenset[str]:
+    """Names that import statements at the top level bind, and nothing else does: every process imports them anew."""
+    imported: dict[str, str] = {}
+    bound: set[str] = set()
+    for piece in pieces:
+        for cell in piece.cells:
+            tree = None if cell.is_test else plain(cell.source).tree
+            for statement in tree.body if tree is not None else ():
+                if is_import(statement):
+                    for name, source in _sources(statement):
+                        # two imports that give one name two things: what it is depends on where one is
+                        bound |= {name} if imported.setdefault(name, source) != source else set()
+                else:
+                    bound |= set(_bound_in(statement))
+    return frozenset(imported.keys() - bound - {"*"})
+
+
+def _sources(statement: ast.stmt) -> Iterator[tuple[str, str]]:
+    """(name, what it is bound to) of an import statement."""
+    if isinstance(statement, ast.Import):
+        for alias in statement.names:
+            yield (alias.asname, alias.name) if alias.asname else (alias.name.partition(".")[0],) * 2
+    elif isinstance(statement, ast.ImportFrom):
+        for alias in statement.names:
+            yield alias.asname or alias.name, f"{'.' * statement.level}{statement.module}:{alias.name}"
+    else:
+        for name in surroundings.names_of_imports(statement):
+            yield name, ast.unparse(statement)
+
+
+def _bound_in(statement: ast.stmt) -> Iterator[str]:
+    """Every name that a statement may bind or delete at the top level, and some that it does not."""
+    yield from surroundings.names_of_imports(statement)
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.ExceptHandler):
+            yield node.name or ""
 
 
 def names_in_functions(pieces: tuple[Piece, ...]) -> frozenset[str]:

@@ -35,6 +35,7 @@ from nb2prod.engines._outputs import (
     stdout_of,
     written_forms,
 )
+from nb2prod.kernel import boundary
 from nb2prod.storage import files, journal
 
 PROBE = "__import__('nb2prod.kernel.probe', fromlist=['_'])"
@@ -62,6 +63,7 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill ha
         super().__init__(nb_man, timeout=None, **traits)
         self.running = running
         self.plan = running.plan
+        self.compared = boundary.wanted(running.plan)
         secret = {parameter.name for parameter in self.plan.pipeline.parameters if parameter.secret}
         self.secrets = written_forms(value for name, value in self.plan.given.items() if name in secret)
         self.streamed = 0  # characters that the cell has printed
@@ -138,6 +140,8 @@ class StepClient(PapermillNotebookClient):  # type: ignore[misc]  # papermill ha
                 self.sent, self.shift = _body(cell.source, 0) if role is None else _body(role.body, role.line_offset)
                 self._run_as(cell, position, self.sent)
             self._finish(index, time.monotonic() - began, cell)
+            if self.compared is not None and boundary.is_due(self.compared, position):
+                self._ask("boundary", position=position)
         except (CellExecutionError, CellTimeoutError, DeadKernelError, Refused) as error:
             self._failed(error, cell, position, index, time.monotonic() - began)
         finally:

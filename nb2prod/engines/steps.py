@@ -32,7 +32,7 @@ from nb2prod.core.result import Failure
 from nb2prod.engines import _isolation
 from nb2prod.engines._executed import Executed
 from nb2prod.engines._outputs import event_without_secrets, failure_of, mask, stdout_of, written_forms
-from nb2prod.engines._pieces import Piece, names_in_functions, pieces_of
+from nb2prod.engines._pieces import Piece, names_in_functions, only_imported, pieces_of
 from nb2prod.engines._step_processes import Child, Nursery, TooLong, interpreter_of
 from nb2prod.engines._values import Values, Version
 from nb2prod.engines.papermill import kernel_of, prepared, secrets_of, variable
@@ -41,7 +41,6 @@ from nb2prod.storage import journal
 
 ISOLATED = True  # findings that speak of isolated steps refuse a run
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-BOUNDARIES = "boundaries"  # an option of the plan: {step: names to write down for a comparison}
 
 
 def run(plan: Plan, publish: Publish, environment: Environment) -> Failure | None:
@@ -113,6 +112,7 @@ class _Run:
         node = prepared(plan)
         self.pieces = pieces_of(plan.pipeline, node)
         self.in_functions = names_in_functions(self.pieces)
+        self.imported = only_imported(self.pieces)
         self.executed = Executed(node, Path(plan.output), self.secrets)
         self.values = Values()
         self.under_way: dict[int, _Under_way] = {}
@@ -257,6 +257,7 @@ class _Run:
         saw = {name: self.values.seen(name, piece.order) for name in {*piece.reads, *wanted}}
         self.under_way[piece.order] = _Under_way(piece, saw, surroundings)
         before, later = self.pieces[: piece.order], self.pieces[piece.order + 1 :]
+        live = (self.in_functions | self.values.needed()).union(*(other.loads for other in later))
         stale: frozenset[str] = frozenset()
         if hosts:
             hosted = self.hosts[hosts[0]].report.hosted
@@ -269,7 +270,7 @@ class _Run:
             parcels=tuple(_parcels(wanted)),
             ambient=tuple(surroundings.values()),
             stale=stale,
-            live=frozenset({*self.in_functions, *self.values.needed()}.union(*(other.loads for other in later))),
+            live=live - self.imported,
             own=frozenset(name for other in (*before, piece) for name in other.binds),
             sources=tuple(
                 (c.count, c.source) for other in self.pieces[: piece.order] for c in other.cells if _defines(c)
@@ -277,9 +278,10 @@ class _Run:
             environment=environment,
             kept=tuple(self.kept),
             magics=tuple(line for other in before for line in other.magics),
-            libraries=(*_isolation.imported(before), *_isolation.stateful(self.pieces)),
+            imports=tuple(statement for other in before for statement in other.imports),
+            imported=self.imported,
+            libraries=_isolation.stateful(self.pieces),
             keeps=piece.keeps,
-            boundary=tuple(self.plan.options.get(BOUNDARIES, {}).get(piece.step, ())),
         )
 
     def _watched(self, piece: Piece, step: Step | None, child: Child, work: Work) -> Report | Failure:
@@ -361,7 +363,9 @@ class _Run:
         shift = role.line_offset if role is not None and current.source.startswith("%%") else 0
         failure = failure_of(cell, piece.step or None, current.index, current.source, shift, self.secrets)
         hidden = re.match(r"NameError: name '(\w+)' is not defined", failure.message)
-        if hidden and (version := self.values.seen(hidden[1], piece.order)) is not None and not version.is_gone:
+        before = self.pieces[: piece.order]
+        version = self.values.seen(hidden[1], piece.order) if hidden else None
+        if hidden and any(hidden[1] in other.binds for other in before) and not (version and version.is_gone):
             return dataclasses.replace(failure, kind="isolation", message=_isolation.unseen_read(piece, hidden[1]))
         return failure
 
@@ -405,6 +409,12 @@ def _parcels(wanted: Mapping[str, Version]) -> Iterator[Packed]:
         yield dataclasses.replace(packed, names=tuple(sorted(names)))
 
 
+def _in_jupyter() -> bool:
+    """Whether a kernel called us: signals are its affair."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None
+
+
 @contextlib.contextmanager
 def _interrupting() -> Iterator[list[str]]:
     """Meanwhile SIGINT and SIGTERM raise KeyboardInterrupt here; the list then holds the signal's name."""
@@ -414,7 +424,7 @@ def _interrupting() -> Iterator[list[str]]:
         names.append(signal.Signals(number).name)
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread() or "ipykernel" in sys.modules:
+    if threading.current_thread() is not threading.main_thread() or _in_jupyter():
         yield names
         return
     before = {number: signal.signal(number, end) for number in SIGNALS}

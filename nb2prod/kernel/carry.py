@@ -14,8 +14,10 @@ the reason, and the path of the object inside the value.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import functools
+import gc
 import hashlib
 import importlib
 import io
@@ -51,11 +53,15 @@ class Parcel:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A value that stays in its process: `path` leads from the name to what is in the way."""
+    """A value that stays in its process: `path` leads from the name to what is in the way.
+
+    `names` are all that share something with it, so that they stay too.
+    """
 
     name: str
     path: str
     reason: str
+    names: tuple[str, ...] = ()
 
 
 def pack(
@@ -67,17 +73,18 @@ def pack(
     """
     chosen = None if fresh is None else set(fresh)
     looks = [_look(namespace, name) for name in names if name in namespace]
-    kept = [look.kept for look in looks if look.kept is not None]
     parcels: list[Parcel] = []
-    for group in _tied([look for look in looks if look.kept is None]):
-        if chosen is not None and chosen.isdisjoint(look.name for look in group):
+    kept: list[Kept] = []
+    for group in _tied(looks):
+        together = tuple(look.name for look in group)
+        obstacle = next((look.kept for look in group if look.kept is not None), None)
+        if obstacle is None and chosen is not None and chosen.isdisjoint(together):
             continue
-        try:
-            parcels.append(_packed(namespace, group))
-        except _InTheWay as found:
-            kept.append(_kept(namespace, group[0].name, found))
-        except Exception as error:  # noqa: BLE001 - whatever an object's own pickling raises, it stays where it is
-            kept.append(Kept(group[0].name, group[0].name, f"it cannot be pickled ({type(error).__name__}: {error})"))
+        packed = obstacle or _packed(namespace, group)
+        if isinstance(packed, Parcel):
+            parcels.append(packed)
+        else:
+            kept.append(dataclasses.replace(packed, names=together))
     for look in looks:
         look.alive.clear()  # what the notebook deletes must end then, and not when we are done with it
     return parcels, kept
@@ -116,6 +123,7 @@ class _Look:
     name: str
     parts: set[int] = field(default_factory=set)
     roots: dict[int, int] = field(default_factory=dict)  # buffer -> how many arrays look into it
+    behind: set[int] = field(default_factory=set)
     alive: list[Any] = field(default_factory=list)  # so that no identity is given out twice meanwhile
     kept: Kept | None = None
 
@@ -128,10 +136,34 @@ def _look(namespace: Mapping[str, Any], name: str) -> _Look:
     except _InTheWay as found:
         look.kept = _kept(namespace, name, found)
     except Exception as error:  # noqa: BLE001 - whatever an object's own pickling raises, it stays where it is
-        look.kept = Kept(name, name, f"it cannot be pickled ({type(error).__name__}: {error})")
+        look.kept = _unpicklable(name, error)
     finally:
         looker.clear_memo()
+    if look.kept is not None:
+        _look_behind(look, namespace)
     return look
+
+
+def _look_behind(look: _Look, namespace: Mapping[str, Any]) -> None:
+    """What pickle does not show (the frame of a generator, say), the garbage collector does."""
+    waiting = [namespace[look.name]]
+    while waiting:
+        value = waiting.pop()
+        if id(value) in look.behind or value is namespace or _is_constant(value, namespace):
+            continue
+        if isinstance(value, types.FrameType) or (isinstance(value, dict) and "__builtins__" in value):
+            continue  # what runs now, or the globals of a module: they lead everywhere
+        look.behind.add(id(value))
+        look.alive.append(value)
+        if not isinstance(value, types.ModuleType | type) or getattr(value, "__module__", "") == "__main__":
+            waiting += gc.get_referents(value)
+        if isinstance(value, tuple):
+            waiting += value
+    look.parts |= look.behind
+
+
+def _unpicklable(name: str, error: Exception) -> Kept:
+    return Kept(name, name, f"it cannot be pickled ({type(error).__name__}: {error})")
 
 
 def _kept(namespace: Mapping[str, Any], name: str, found: _InTheWay) -> Kept:
@@ -157,7 +189,7 @@ def _tied(looks: list[_Look]) -> list[list[_Look]]:
     return list(groups.values())
 
 
-def _packed(namespace: Mapping[str, Any], group: list[_Look]) -> Parcel:
+def _packed(namespace: Mapping[str, Any], group: list[_Look]) -> Parcel | Kept:
     roots: dict[int, int] = {}
     for look in group:
         for root, count in look.roots.items():
@@ -166,8 +198,14 @@ def _packed(namespace: Mapping[str, Any], group: list[_Look]) -> Parcel:
     file = io.BytesIO()
     pickler = _Pickler(file, namespace, carry_arrays.with_views(shared))
     names = tuple(look.name for look in group)
-    pickler.dump({name: namespace[name] for name in names})
-    pickler.clear_memo()
+    try:
+        pickler.dump({name: namespace[name] for name in names})
+    except _InTheWay as found:
+        return _kept(namespace, names[0], found)
+    except Exception as error:  # noqa: BLE001 - whatever an object's own pickling raises, it stays where it is
+        return _unpicklable(names[0], error)
+    finally:
+        pickler.clear_memo()
     return Parcel(names, file.getvalue(), frozenset(pickler.needs))
 
 
@@ -326,13 +364,18 @@ def _home(function: types.FunctionType, namespace: Mapping[str, Any]) -> str | N
     """Where a function's globals are: in the notebook, or in a module; None when it is imported by its name."""
     if function.__globals__ is namespace:
         return HERE
-    module = sys.modules.get(function.__globals__.get("__name__", ""))
-    if module is None or vars(module) is not function.__globals__:
+    if _found(function.__module__, function.__qualname__) is function:
         return None
-    found: Any = module
-    for part in function.__qualname__.split("."):
+    module = sys.modules.get(function.__globals__.get("__name__", ""))
+    return module.__name__ if module is not None and vars(module) is function.__globals__ else None
+
+
+def _found(module: str | None, name: str) -> Any:
+    """What importing that name from that module gives."""
+    found: Any = sys.modules.get(module or "")
+    for part in name.split("."):
         found = getattr(found, part, None)
-    return None if found is function else module.__name__
+    return found
 
 
 def _reduced_function(function: types.FunctionType, home: str) -> Any:

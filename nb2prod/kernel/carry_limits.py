@@ -24,6 +24,11 @@ VIEWS = tuple(type(view) for table in _TABLES for view in (table.keys(), table.v
 ITERATORS = tuple(type(iter(view)) for table in _TABLES for view in (table.keys(), table.values(), table.items()))
 
 
+def _is_view(value: Any) -> bool:
+    # dataclasses give every field an empty mapping that nobody can fill
+    return isinstance(value, VIEWS) or (isinstance(value, types.MappingProxyType) and bool(value))
+
+
 def _is_open_file(value: Any) -> bool:
     return isinstance(value, io.IOBase) and type(value) not in (io.BytesIO, io.StringIO) and not _is_own_stream(value)
 
@@ -105,7 +110,7 @@ OBSTACLES: tuple[tuple[str, Callable[[Any], bool]], ...] = (
     ("an open file", _is_open_file),
     ("a generator", lambda value: isinstance(value, types.GeneratorType | types.AsyncGeneratorType)),
     ("a coroutine", lambda value: isinstance(value, types.CoroutineType)),
-    ("a view of a dictionary", lambda value: isinstance(value, (*VIEWS, types.MappingProxyType))),
+    ("a view of a dictionary", _is_view),
     ("an iterator over a dictionary", lambda value: isinstance(value, ITERATORS)),
     ("a view of another object's memory", lambda value: isinstance(value, memoryview)),
     ("a set of weak references", lambda value: isinstance(value, weakref.WeakSet)),

@@ -8,6 +8,7 @@ engine hangs up.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import signal
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from nb2prod.core.events import ArtifactKept, Event
-from nb2prod.kernel import ambient, carry, probe, step_shell
+from nb2prod.kernel import ambient, boundary, carry, probe, step_shell
 from nb2prod.kernel.keep import CannotKeep
 from nb2prod.kernel.step_work import CellWork, Packed, Report, Work
 from nb2prod.storage import files, journal
@@ -61,6 +62,7 @@ class _Process:
         self.probe: probe.Probe | None = None
         self.descriptors: step_shell.Descriptors | None = None
         self.hosted: frozenset[str] = frozenset()
+        self.imports = 0  # how many import statements were made
         self.keeps = ""  # why this process has to be kept whatever its values are
 
     # -- speaking ----------------------------------------------------------------------------------------------------
@@ -94,8 +96,9 @@ class _Process:
     def do(self, wanted: Work) -> None:
         if self.probe is None:
             self._begin(wanted)
-        for name in wanted.stale:
-            self.namespace.pop(name, None)
+        for name in self._names(wanted) - (self.hosted - wanted.stale):
+            del self.namespace[name]
+        self._import(wanted)
         try:
             delivered = [(packed, self._unpacked(packed)) for packed in wanted.parcels]
             ambient.put({name: value for packed in wanted.ambient for name, value in self._unpacked(packed).items()})
@@ -113,10 +116,8 @@ class _Process:
         import importlib
 
         for library in wanted.libraries:
-            try:
+            with contextlib.suppress(Exception):  # it fails again, and is reported, where the notebook imports it
                 importlib.import_module(library)
-            except Exception:  # noqa: BLE001 - it fails again, and is reported, where the notebook imports it
-                continue
         self.probe = probe.Probe(Path(wanted.directory), self.namespace)
         probe.adopt(wanted.directory, self.probe)
         self.shell.extension_manager.load_extension("nb2prod")
@@ -125,6 +126,16 @@ class _Process:
             self.shell.compile.cache(self.shell.transform_cell(source), count, raw_code=source)
         for line in wanted.magics:
             self.shell.run_cell(line, store_history=False, silent=True)
+
+    def _import(self, wanted: Work) -> None:
+        """What earlier cells import: for the names, and for what an import does to its library."""
+        scratch: dict[str, Any] = {"__name__": "__main__"}
+        for statement in wanted.imports[self.imports :]:
+            with contextlib.suppress(Exception):  # it fails again, and is reported, where the notebook imports it
+                exec(compile(statement, "<imports>", "exec"), scratch)
+        self.imports = len(wanted.imports)
+        for name in wanted.imported & scratch.keys():
+            self.namespace[name] = self.own[name] = scratch[name]
 
     def _unpacked(self, packed: Packed) -> dict[str, Any]:
         """The values that count of a parcel: of some of its names there may be newer ones elsewhere."""
@@ -187,20 +198,16 @@ class _Process:
         fresh = {name for name in names if name not in delivered or name in changed or name in self.hosted}
         gone = (delivered | self.hosted) - names
         parcels, stays = self._packed(wanted, names, fresh)
-        if user_threads(self.namespace):
-            stays.append(carry.Kept("", "has started a thread", UNSEEN))
-        if _open_figures():
-            stays.append(carry.Kept("", "has a figure of pyplot open", UNSEEN))
-        if wanted.keeps or self.keeps:
-            self.keeps = self.keeps or wanted.keeps
-            stays.append(carry.Kept("", self.keeps, UNSEEN))
-        if stays:
-            self.hosted = frozenset(names)
-            parcels = []
+        unseen = self._unseen(wanted)
+        if unseen:
+            # everything that comes after runs here: nothing has to leave
+            stays, parcels, hosted = [*unseen, *stays], [], names
         else:
-            self.hosted = frozenset()
+            hosted = {name for kept in stays for name in kept.names}
+        self.hosted = frozenset(hosted)
         states = ambient.changed(surroundings, ambient.taken())
         around = [parcel for name in states for parcel in carry.pack({name: states[name]}, [name])[0]]
+        self._note(wanted, ((fresh | delivered) & names & wanted.live) | (states.keys() & ambient.RANDOM))
         return Report(
             parcels=tuple(_written(parcel, Path(wanted.values)) for parcel in parcels),
             ambient=tuple(_written(parcel, Path(wanted.values)) for parcel in around),
@@ -209,6 +216,22 @@ class _Process:
             stays=tuple(stays),
             hosted=self.hosted,
         )
+
+    def _note(self, wanted: Work, names: set[str]) -> None:
+        """For a comparison, if there is to be one: what the work read, made and changed."""
+        assert self.probe is not None
+        promised = {name for name in boundary.promised(self.probe.plan, wanted.step) if name in self.namespace}
+        position = wanted.cells[-1].position
+        boundary.write(self.probe.plan, position, wanted.step, self.namespace, names | promised)
+
+    def _unseen(self, wanted: Work) -> list[carry.Kept]:
+        """What the work did to its process that no value shows."""
+        self.keeps = self.keeps or wanted.keeps
+        if not self.keeps and user_threads(self.namespace):
+            self.keeps = "has started a thread"
+        if not self.keeps and _open_figures():
+            self.keeps = "has a figure of pyplot open"
+        return [carry.Kept("", self.keeps, "which another process would not know")] if self.keeps else []
 
     def _names(self, wanted: Work) -> set[str]:
         """The names that the notebook has bound here."""
@@ -221,7 +244,7 @@ class _Process:
         live = names & wanted.live
         while True:
             parcels, kept = carry.pack(self.namespace, sorted(live), fresh)
-            more = {need for parcel in parcels for need in parcel.needs if need in names} - live
+            more = {need for parcel in parcels for need in parcel.needs if need in names} - live - wanted.imported
             if not more:
                 break
             live |= more
@@ -237,7 +260,6 @@ class _Process:
 
 
 _ready: list[_Process] = []
-UNSEEN = "which another process would not know"
 TEST = "__import__('nb2prod.kernel.probe', fromlist=['_']).test"
 
 

@@ -37,8 +37,10 @@ class Work:
     `live` are the names that anything later may read; `own` those that the notebook binds itself, among them some like
     `_` that are IPython's otherwise. `sources` are earlier cells that define something, with their numbers, for
     tracebacks. `kept` are the run's artifacts so far, as lines of its journal. `magics` are line magics that earlier
-    cells used to set IPython up, `libraries` what they imported. `values` is the folder for parcels. `boundary` names
-    values to write down for a comparison. `keeps` says why the process has to be kept whatever its values are.
+    cells used to set IPython up, `imports` their import statements, and `imported` the names that nothing but these
+    bind: those are imported anew in every process. `libraries` have a state that must be there from the beginning.
+    `values` is the folder for parcels. `keeps` says why
+    the process has to be kept whatever its values are.
     """
 
     directory: str
@@ -54,8 +56,9 @@ class Work:
     environment: Mapping[str, str] = field(default_factory=dict)
     kept: tuple[str, ...] = ()
     magics: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    imported: frozenset[str] = frozenset()
     libraries: tuple[str, ...] = ()
-    boundary: tuple[str, ...] = ()
     keeps: str = ""
 
 

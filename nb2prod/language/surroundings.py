@@ -64,24 +64,16 @@ LASTING_METHODS: dict[str, str] = {
 }
 
 
-def modules(tree: ast.Module) -> Iterator[str]:
-    """The modules that a cell's own imports load, by their full names, as far as the source tells."""
-    for statement in _top_level(tree.body):
-        if isinstance(statement, ast.Import):
-            yield from (alias.name for alias in statement.names)
-        elif isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
-            yield statement.module
+def modules(tree: ast.AST) -> Iterator[str]:
+    """The modules that import statements load, wherever they stand, by their full names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
 
 
-def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    for statement in body:
-        if isinstance(statement, ast.Try):
-            yield from _top_level(statement.body)
-        else:
-            yield statement
-
-
-def names_of_imports(tree: ast.Module) -> Iterator[str]:
+def names_of_imports(tree: ast.AST) -> Iterator[str]:
     """The names that import statements bind, wherever they stand."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -1,0 +1,218 @@
+"""Isolated steps: what crosses from process to process, what is refused, and how a run ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from nb2prod import api
+from nb2prod.core.errors import FindingsError, UsageError
+from nb2prod.core.result import Result
+from tests.notebook_maker import Row, write_notebook
+
+
+def ran(tmp_path: Path, *rows: Row, **options: Any) -> Result:
+    notebook = write_notebook(tmp_path / "nb.ipynb", rows)
+    return api.run(notebook, engine="steps", trackers=(), runs=tmp_path / "runs", **options)
+
+
+def printed(result: Result) -> dict[str, str]:
+    return {step.name: step.printed for step in result.steps}
+
+
+def test_each_step_has_a_process_of_its_own(tmp_path: Path) -> None:
+    rows = [(f"step:{name}", f"import os\n{name} = os.getpid()\nprint({name})") for name in "abc"]
+    result = ran(tmp_path, *rows)
+    assert len({*printed(result).values(), str(os.getpid())}) == 4
+
+
+def test_a_step_has_only_what_it_reads(tmp_path: Path) -> None:
+    result = ran(
+        tmp_path,
+        ("step:a", "x = 1\ny = 2"),
+        ("step:b", "def home(): pass\nprint('y' in home.__getattribute__('__globals__'), x)"),
+        ("step:c", "print(y)"),
+    )
+    assert printed(result)["b"] == "False 1\n"
+
+
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_parameters_metrics_tests_and_model_are_those_of_the_whole_notebook(tmp_path: Path, executor: str) -> None:
+    rows: list[Row] = [
+        ("parameters", "n: int = 40\ntwice = n * 2"),
+        ("imports", "import numpy as np\nfrom sklearn.linear_model import LinearRegression"),
+        ("setup", "np.random.seed(3)"),
+        ("step:data example:X", "X = np.random.rand(n, 2)\ny = X @ [1, 2] + np.random.rand(n) / 9"),
+        ("test:data", "def test_rows():\n    assert X.shape == (n, 2)"),
+        ("step:one", "one = float(np.abs(X).sum())"),
+        ("step:two", "two = float(np.random.rand())"),
+        (
+            "step:fit model:model metric:score",
+            "model = LinearRegression().fit(X, y)\nscore = model.score(X, y) + one - one",
+        ),
+        ("step:say", "print(round(one, 12), round(two, 12), round(score, 12), twice)"),
+    ]
+    notebook = write_notebook(tmp_path / "nb.ipynb", rows)
+    results = [
+        api.run(notebook, {"n": 50}, engine=engine, executor=where, trackers=(), runs=tmp_path / engine)
+        for engine, where in (("papermill", "serial"), ("steps", executor))
+    ]
+    one, other = results
+    assert (other.status, other.failure, other.exit_code) == ("finished", None, 0)
+    assert printed(other) == printed(one)
+    assert other.metrics == one.metrics
+    assert [(t.id, t.outcome) for t in other.tests] == [(t.id, t.outcome) for t in one.tests]
+    kinds = [(a.kind, a.name, a.details.get("content")) for a in one.artifacts if a.kind in ("example", "predictions")]
+    assert [
+        (a.kind, a.name, a.details.get("content")) for a in other.artifacts if a.kind in ("example", "predictions")
+    ] == kinds
+    made = api.package(other.directory, tmp_path / "package")
+    assert made.parity.verdict == "equal"
+
+
+def test_a_failing_cell_names_step_cell_and_line_and_keeps_the_notebook(tmp_path: Path) -> None:
+    result = ran(tmp_path, ("step:a", "x = [1]"), ("step:b", "print('so far')\ny = x\ny.nowhere"), ("step:c", "z = y"))
+    assert result.failure is not None
+    assert (result.failure.kind, result.failure.step, result.failure.cell, result.failure.line) == ("cell", "b", 1, 3)
+    assert result.exit_code == 1
+    assert [step.status for step in result.steps] == ["finished", "failed", "waiting"]
+    assert "so far" in Path(result.notebook).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "kind", "word", "code"),
+    [
+        ("import os\nos._exit(3)", {}, "kernel", "it exited with code 3", 6),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", {}, "kernel", "SIGKILL", 6),
+        ("while True: pass", {"timeout": 0.5}, "timeout", "limit 0.5 s", 1),
+        ("input()", {}, "input", "input()", 1),
+    ],
+)
+def test_each_way_to_fail_has_its_kind_and_exit_code(
+    tmp_path: Path, source: str, options: dict[str, Any], kind: str, word: str, code: int
+) -> None:
+    result = ran(tmp_path, ("step:a", "x = 1"), ("step:b", source), **options)
+    assert result.failure is not None
+    assert (result.failure.kind, result.failure.step, result.exit_code) == (kind, "b", code)
+    assert word in result.failure.message
+
+
+def test_a_value_that_cannot_leave_keeps_its_process_and_the_reason_is_said(tmp_path: Path) -> None:
+    result = ran(
+        tmp_path,
+        ("step:a", "import os\ng = (i for i in range(3))\nn = [0]\nprint(os.getpid())"),
+        ("step:b", "print(next(g))"),
+        ("step:c", "n.append(1)\nimport os\nprint(os.getpid(), n)"),
+        ("step:d", "import os\nprint(next(g), n, os.getpid())"),
+    )
+    home = printed(result)["a"].strip()
+    assert printed(result)["b"] == "0\n"
+    assert printed(result)["d"] == f"1 [0, 1] {home}\n"
+    assert not printed(result)["c"].startswith(home)
+    assert [step.reason for step in result.steps][1] == "runs in the process of step a: g is a generator"
+
+
+def test_two_processes_that_keep_what_one_step_needs_are_refused(tmp_path: Path) -> None:
+    rows = [
+        ("step:a", "g = (i for i in range(3))"),
+        ("step:b", "h = (i for i in range(3))"),
+        ("step:c", "print(*zip(g, h))"),
+    ]
+    result = ran(tmp_path, *rows)
+    assert result.failure is not None
+    assert (result.failure.kind, result.failure.step, result.exit_code) == ("isolation", "c", 3)
+    assert "g is a generator (in step a); h is a generator (in step b)" in result.failure.message
+
+
+def test_a_read_that_no_code_shows_is_refused_and_not_taken_for_a_mistake(tmp_path: Path) -> None:
+    rows = [
+        ("step:a", "width = 3"),
+        ("step:b", "import sys\nread = sys.modules['builtins'].eval\nprint(read('width'))"),
+    ]
+    result = ran(tmp_path, *rows)
+    assert result.failure is not None
+    assert result.failure.kind == "isolation"
+    assert "`width`" in result.failure.message
+
+
+def test_a_change_that_no_code_shows_is_refused_when_a_step_had_begun_with_the_old(tmp_path: Path) -> None:
+    """`touch` changes its argument in a library: nothing says so before it happens."""
+    (tmp_path / "library.py").write_text("def touch(x):\n    x.append(1)\n")
+    rows: list[Row] = [
+        ("step:a", "from library import touch\nx = []"),
+        ("step:b", "import time\ntime.sleep(0.5)\ntouch(x)"),
+        ("step:c", "print(x)"),
+    ]
+    refused = ran(tmp_path, *rows, executor="processes")
+    assert refused.failure is not None
+    assert refused.failure.kind == "isolation"
+    assert "step b changed `x`" in refused.failure.message
+    assert "after:" in refused.failure.message
+    assert printed(ran(tmp_path, *rows))["c"] == "[1]\n"
+
+
+def test_independent_steps_run_at_the_same_time(tmp_path: Path) -> None:
+    wait = "import time\nfrom pathlib import Path\nPath('{0}').touch()\nfor _ in range(100):\n    if Path('{1}').exists(): break\n    time.sleep(0.1)\n{2} = Path('{1}').exists()"
+    rows = [
+        ("step:a", wait.format("one", "two", "a")),
+        ("step:b", wait.format("two", "one", "b")),
+        ("step:c", "print(a, b)"),
+    ]
+    assert printed(ran(tmp_path, *rows, executor="processes"))["c"] == "True True\n"
+
+
+def test_a_secret_reaches_the_code_and_no_file(tmp_path: Path) -> None:
+    rows: list[Row] = [
+        ("parameters", "token: str = ''"),
+        ("step:a", "size = len(token)\ncopy = [token]"),
+        ("step:b", "print(size, copy[0])"),
+    ]
+    result = ran(tmp_path, *rows, parameters={"token": "s3cr3t-of-this-test"})
+    assert printed(result)["b"] == "19 ********\n"
+    found = [p for p in tmp_path.rglob("*") if p.is_file() and b"s3cr3t-of" in p.read_bytes()]
+    assert found == []
+
+
+def test_shell_lines_run_only_when_they_are_allowed(tmp_path: Path) -> None:
+    rows = [("step:a", "!echo hello")]
+    with pytest.raises(FindingsError, match="--allow-shell"):
+        ran(tmp_path, *rows)
+    assert printed(ran(tmp_path, *rows, allow_shell=True))["a"].strip() == "hello"
+
+
+def test_an_executor_needs_an_engine_that_has_steps_to_place(tmp_path: Path) -> None:
+    notebook = write_notebook(tmp_path / "nb.ipynb", [("step:a", "x = 1")])
+    with pytest.raises(UsageError, match="--engine steps"):
+        api.run(notebook, executor="processes", trackers=(), runs=tmp_path / "runs")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_ends_all_its_processes(tmp_path: Path, number: signal.Signals) -> None:
+    notebook = write_notebook(
+        tmp_path / "nb.ipynb",
+        [("step:a", "import time, subprocess\nsubprocess.Popen(['sleep', '600'])\ntime.sleep(600)")],
+    )
+    command = [sys.executable, "-m", "nb2prod", "run", str(notebook), "--engine", "steps", "--no-track", "--json"]
+    process = subprocess.Popen([*command, "--runs", str(tmp_path / "runs")], stdout=subprocess.PIPE, text=True)
+    sleeping: list[psutil.Process] = []
+    for _ in range(300):
+        sleeping = [p for p in psutil.Process(process.pid).children(recursive=True) if p.name() == "sleep"]
+        if sleeping:
+            break
+        time.sleep(0.1)
+    assert sleeping
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    psutil.wait_procs(sleeping, timeout=10)
+    assert process.returncode == 130
+    assert json.loads(out)["failure"]["message"] == f"ended by {number.name}"
+    assert [p for p in sleeping if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
