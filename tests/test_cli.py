@@ -143,7 +143,7 @@ def test_parameters_come_from_a_file_and_words_win(tmp_path: Path) -> None:
 
 def test_check_and_inspect_print_what_the_contract_says(tmp_path: Path) -> None:
     found = documents(nb2prod(tmp_path, "check", small(tmp_path, ("step:a", "x = nowhere")), "--json", code=3))
-    assert set(found["findings"][0]) == {"notebook", "code", "severity", "cell", "line", "message", "fix"}
+    assert set(found["findings"][0]) == {"notebook", "code", "severity", "cell", "line", "message", "fix", "isolated"}
     seen = documents(nb2prod(tmp_path, "inspect", MORTGAGE, "--json"))
     assert [step["name"] for step in seen["steps"]] == ["load", "split", "train", "evaluate"]
     train = seen["steps"][2]

@@ -7,12 +7,18 @@ import re
 import shlex
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nb2prod import api, plugins
 from nb2prod.cli import main
+from nb2prod.core.equality import Boundary, Difference, Equality
+from nb2prod.core.result import Failure, Result
+from nb2prod.kernel.ambient import STATES
+from nb2prod.kernel.carry_limits import OBSTACLES
 from nb2prod.language import parameter_types, tags
+from nb2prod.stages import documents
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -74,6 +80,36 @@ def test_the_page_of_checks_is_made_from_their_docstrings() -> None:
     """Below its opening it is what `nb2prod check --explain all` prints."""
     page = (ROOT / "docs" / "checks.md").read_text(encoding="utf-8")
     assert page.partition("\n## ")[2] == api.explain().removeprefix("## ") + "\n"
+
+
+def test_the_page_of_isolated_steps_knows_what_is_carried_and_what_stays() -> None:
+    page = (ROOT / "docs" / "isolation.md").read_text(encoding="utf-8")
+    assert [state.what for state in STATES if state.what not in page] == []
+    assert [what for what, _ in OBSTACLES if what not in page] == []
+    checks = [path.stem for path in (ROOT / "nb2prod" / "checks").glob("*.py") if "isolated=True" in path.read_text()]
+    assert [name for name in checks if f"`{name.replace('_', '-')}`" not in page] == []
+
+
+DOCUMENTS = [
+    documents.inspected(api.load_pipeline(ROOT / "notebooks" / "mortgage.ipynb")),
+    documents.checked([]),
+    documents.ran(Result("", "failed", "", "", "", "", 0.0, failure=Failure("cell", ""))),
+    documents.verified_notebook(Equality("", "equal", boundaries=(Boundary("a", "x", "value", Difference("equal")),))),
+]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[document["schema"] for document in DOCUMENTS])
+def test_the_page_of_json_names_every_key(document: dict[str, Any]) -> None:
+    page = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
+    keys = set(document) - {"schema"}
+    (row, *_) = (line for line in page.splitlines() if document["schema"] in line and keys <= words(line))
+    inner = [value for value in document.values() if isinstance(value, list | dict)]
+    lists = [item for value in inner for item in (value if isinstance(value, list) else [value])]
+    assert {key for item in lists if isinstance(item, dict) for key in item} - words(row) == set()
+
+
+def words(line: str) -> set[str]:
+    return set(re.findall(r"\w+", line))
 
 
 def test_every_decision_is_on_the_list() -> None:

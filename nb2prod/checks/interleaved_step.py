@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from nb2prod.core.finding import Finding, Severity
-from nb2prod.core.pipeline import Pipeline
+from nb2prod.core.pipeline import RANDOM, Pipeline
 
 CODE = "interleaved-step"
 SEVERITY: Severity = "error"
@@ -23,6 +23,8 @@ def check(pipeline: Pipeline) -> Iterator[Finding]:
         seen = read.surviving
         if seen is None or seen.source not in steps or read.source not in steps or read.source == seen.source:
             continue
+        if read.name == RANDOM:
+            continue  # `cycle` speaks of a stream from which two steps draw in turn
         final = last.get((seen.source, read.name))
         if final is None or final.cell <= read.cell or (read.source, seen.source, read.name) in told:
             continue

@@ -140,7 +140,7 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0 done · 1 the notebook's code failed · 3 steps cannot be isolated · 4 a test failed · 6 the kernel was lost · 130 interrupted."""
+        """0 done · 1 the code failed · 3 steps cannot be isolated · 4 a test failed · 6 lost · 130 interrupted."""
         if self.failure is not None:
             return {"kernel": 6, "start": 6, "interrupted": 130, "isolation": 3}.get(self.failure.kind, 1)
         return 4 if self.failed_tests else 0

@@ -26,12 +26,20 @@ BEND = 14.0  # the width that a line takes where it passes by boxes
 
 
 def as_svg(
-    pipeline: Pipeline, *, findings: Sequence[Finding] = (), result: Result | None = None, widest: float = math.inf
+    pipeline: Pipeline,
+    *,
+    findings: Sequence[Finding] = (),
+    result: Result | None = None,
+    verdicts: Mapping[tuple[str, str], str] | None = None,
+    widest: float = math.inf,
 ) -> str:
-    """The drawing. `findings` and `result` mark the steps. What is wider than `widest` has its parameters on top."""
+    """The drawing. `findings` and `result` mark the steps, `verdicts` the links by (from, to), as `verify` found them.
+
+    What is wider than `widest` has its parameters on top.
+    """
     layout = laid_out(pipeline)
     boxes = {step.name: step_box(step, findings, result) for step in pipeline.steps}
-    graph = _Graph(layout, boxes, [names_pill(link) for link in layout.links])
+    graph = _Graph(layout, boxes, [names_pill(link) for link in layout.links], verdicts or {})
     card, left, top = _card(pipeline, graph.width, widest)
     body = graph.drawn() if pipeline.steps else [text("no steps", "no steps: tag a cell step:NAME", "faint", 4, 16)]
     width = math.ceil(max(left + max(graph.width, 120.0), card.width + MARGIN) + MARGIN)
@@ -69,8 +77,15 @@ def _card(pipeline: Pipeline, graph_width: float, widest: float) -> tuple[Block,
 class _Graph:
     """Boxes and links with their places. Lines are drawn first, so that names lie upon them."""
 
-    def __init__(self, layout: Layout, boxes: Mapping[str, Block], pills: Sequence[Block]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        boxes: Mapping[str, Block],
+        pills: Sequence[Block],
+        verdicts: Mapping[tuple[str, str], str],
+    ) -> None:
         self.layout = layout
+        self.verdicts = verdicts
         self.boxes = boxes
         self.pills = pills
         self.x = positions(layout, self._extent, GAP)
@@ -131,7 +146,8 @@ class _Graph:
             if spot != lower:
                 steps.append(f"V{number(self.bottom[spot.row])}")
             x = end
-        style = " after" if link.after else " back" if link.back else ""
+        verdict = self.verdicts.get((link.source, link.target), "")
+        style = " after" if link.after else " back" if link.back else f" {verdict}" if verdict else ""
         head = _head(self.ports[upper, chain[1], False], y + 1.5, -1) if link.back else _head(x, tip, 1)
         path = f'<path class="link{style}" d="{"".join(steps)}"/>'
         return f'{path}\n<path class="head{style}" d="{head}"/>'

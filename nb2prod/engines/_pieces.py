@@ -21,7 +21,7 @@ from typing import Any
 
 from nb2prod.core.pipeline import Pipeline, Role
 from nb2prod.kernel.step_work import CellWork
-from nb2prod.language import surroundings
+from nb2prod.language import downloads, surroundings
 from nb2prod.language.names import functions_of, names_of
 from nb2prod.language.plain import PlainCell, plain
 
@@ -98,10 +98,27 @@ def _source(cell: Any, role: Role | None) -> str:
         return str(cell.source)
     if role.kind == "exploration":
         return _imports_only(role.body)
-    text = role.body.lstrip("\n")
-    above = role.line_offset + len(role.body) - len(text)
+    body = _whole_downloads(role.body)
+    text = body.lstrip("\n")
+    above = role.line_offset + len(body) - len(text)
     # IPython drops empty lines at the top: comments hold their place, so that lines count as the author counts them
     return text if text.startswith("%%") else "#\n" * above + text
+
+
+def _whole_downloads(source: str) -> str:
+    """The source with each `!wget` and `!curl` on a line of its own written so that no half file is left behind.
+
+    A step that is run again, or that comes later, would take half a file for the data.
+    """
+    if not re.search(r"![ \t]*(?:wget|curl)\b", source):
+        return source
+    lines = source.split("\n")
+    for magic in plain(source).magics:
+        shell = re.fullmatch(r"(\s*)!(.*)", lines[magic.line - 1]) if magic.name == "!" else None
+        if shell is not None and shell[2].strip() == magic.arguments.strip():
+            anew = downloads.safe(magic.arguments)
+            lines[magic.line - 1] = f"{shell[1]}!{anew}" if anew else lines[magic.line - 1]
+    return "\n".join(lines)
 
 
 def _imports_only(source: str) -> str:
@@ -111,16 +128,9 @@ def _imports_only(source: str) -> str:
         return ""
     lines = [""] * (source.count("\n") + 2)
     for statement in tree.body:
-        if is_import(statement):
+        if surroundings.is_import(statement):
             lines[statement.lineno] = ast.unparse(statement)
     return "\n".join(lines).strip("\n")
-
-
-def is_import(statement: ast.stmt) -> bool:
-    """An import, or a `try` whose body is imports alone."""
-    if isinstance(statement, ast.Try):
-        return all(isinstance(inner, ast.Import | ast.ImportFrom) for inner in statement.body)
-    return isinstance(statement, ast.Import | ast.ImportFrom)
 
 
 def _together(parts: list[_Part]) -> list[tuple[str, list[_Part]]]:
@@ -150,7 +160,7 @@ def _piece(order: int, step: str, parts: list[_Part], imports: frozenset[str]) -
         names = names_of(tree, functions_of(trees[:position]))
         reads |= {read.name for read in names.reads if not read.inside}
         reads |= {name for name, _ in names.changes}
-        reads |= set(_in_queries(tree))
+        reads |= set(_in_queries(tree)) | set(_in_classes(tree))
     nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)]
     loads = {node.id for node in nodes} | reads
     settings = [
@@ -167,9 +177,19 @@ def _piece(order: int, step: str, parts: list[_Part], imports: frozenset[str]) -
         frozenset(loads),
         frozenset(node.id for node in nodes if isinstance(node.ctx, ast.Store)),
         tuple(settings),
-        tuple(ast.unparse(statement) for tree in trees for statement in tree.body if is_import(statement)),
+        tuple(ast.unparse(statement) for tree in trees for statement in tree.body if surroundings.is_import(statement)),
         next((what for tree in trees if (what := surroundings.lasting_change(tree, imports))), ""),
     )
+
+
+def _in_classes(tree: ast.Module) -> Iterator[str]:
+    """Names in the body of a class, where a comprehension sees the notebook's and not the class's; and names that an
+    `except … as error` takes away when it has been there."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield from (inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name))
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            yield node.name
 
 
 def _in_queries(tree: ast.Module) -> Iterator[str]:
@@ -190,7 +210,7 @@ def only_imported(pieces: tuple[Piece, ...]) -> frozenset[str]:
         for cell in piece.cells:
             tree = None if cell.is_test else plain(cell.source).tree
             for statement in tree.body if tree is not None else ():
-                if is_import(statement):
+                if surroundings.is_import(statement):
                     for name, source in _sources(statement):
                         # two imports that give one name two things: what it is depends on where one is
                         bound |= {name} if imported.setdefault(name, source) != source else set()

@@ -72,6 +72,17 @@ class Values:
                 pending += [other for other in version.packed.names if self.seen(other, order) == version]
         return found
 
+    def followed(self, names: Iterable[str], order: int) -> dict[str, Version | None]:
+        """What a piece sees of `names`, and of what the functions among them read; not of what only travels along."""
+        found: dict[str, Version | None] = {}
+        pending = list(names)
+        while pending:
+            name = pending.pop()
+            if name not in found:
+                version = found[name] = self.seen(name, order)
+                pending += version.packed.needs if version is not None and version.packed is not None else ()
+        return found
+
     def needed(self) -> frozenset[str]:
         """What functions at rest read: it has to be kept for when they are called."""
         packed = [version.packed for versions in self.versions.values() for version in versions if version.packed]

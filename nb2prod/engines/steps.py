@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(plan: Plan, publish: Publish, environment: Environment) -> Failure | None:
-    """One step after the other. Raises StoreError when the kernel is not installed, WorkerLost when it cannot start."""
-    return _Run(plan, publish, environment).go(None)
+    """One step at a time. Raises StoreError when the kernel is not installed, WorkerLost when it cannot start."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as pool:
+        return _Run(plan, publish, environment).go(pool)
 
 
 def on(executor: ExecutorPlugin) -> Engine:
@@ -125,7 +126,7 @@ class _Run:
 
     # -- the run as a whole ------------------------------------------------------------------------------------------
 
-    def go(self, pool: concurrent.futures.Executor | None) -> Failure | None:
+    def go(self, pool: concurrent.futures.Executor) -> Failure | None:
         """Run all pieces. An interruption ends every process and is a failure."""
         started = time.monotonic()
         kernel = kernel_of(self.plan)
@@ -151,30 +152,23 @@ class _Run:
                 self.executed.save()
         return failure
 
-    def _all(self, pool: concurrent.futures.Executor | None) -> Failure | None:
+    def _all(self, pool: concurrent.futures.Executor) -> Failure | None:
         waiting = list(self.pieces)
-        futures: dict[concurrent.futures.Future[Failure | None], Piece] = {}
+        futures: set[concurrent.futures.Future[Failure | None]] = set()
         while waiting or futures:
-            ready = [piece for piece in waiting if self._may_begin(piece)]
-            for piece in ready[:1] if pool is None else ready:
+            # always the first that may: an executor that runs one at a time then keeps the notebook's order
+            piece = next((piece for piece in waiting if self._may_begin(piece)), None)
+            if piece is not None:
                 waiting.remove(piece)
-                if pool is None:
-                    failure = self._piece(piece)
-                    if failure is not None:
-                        return failure
-                else:
-                    futures[pool.submit(self._piece, piece)] = piece
-            if futures:
-                ended, _ = concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED)
-                failures = [future.result() for future in ended]
-                for future in ended:
-                    del futures[future]
-                first = next((failure for failure in failures if failure is not None), None)
-                if first is not None:
-                    return self._stop(first, futures)
+                futures.add(pool.submit(self._piece, piece))
+            limit = 0 if piece is not None else None
+            ended, futures = concurrent.futures.wait(futures, limit, concurrent.futures.FIRST_COMPLETED)
+            failure = next((failure for future in ended if (failure := future.result()) is not None), None)
+            if failure is not None:
+                return self._stop(failure, futures)
         return None
 
-    def _stop(self, failure: Failure, futures: Mapping[concurrent.futures.Future[Failure | None], Piece]) -> Failure:
+    def _stop(self, failure: Failure, futures: Iterable[concurrent.futures.Future[Failure | None]]) -> Failure:
         """After a failure nothing else begins, and what runs is ended."""
         self.nursery.kill_all()
         for future in futures:
@@ -254,7 +248,7 @@ class _Run:
         self, piece: Piece, wanted: Mapping[str, Version], environment: Mapping[str, str], hosts: list[int]
     ) -> Work:
         surroundings = self.values.ambient_for(piece.order)
-        saw = {name: self.values.seen(name, piece.order) for name in {*piece.reads, *wanted}}
+        saw = self.values.followed(piece.reads, piece.order)
         self.under_way[piece.order] = _Under_way(piece, saw, surroundings)
         before, later = self.pieces[: piece.order], self.pieces[piece.order + 1 :]
         live = (self.in_functions | self.values.needed()).union(*(other.loads for other in later))

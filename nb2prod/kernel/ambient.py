@@ -113,9 +113,16 @@ def _pandas_options(value: Any = None) -> Any:
 def _plot_options(value: Any = None) -> Any:
     import matplotlib
 
+    # as a plain dictionary: asking for the backend in the ordinary way would choose one
+    parameters: Any = matplotlib.rcParams
+    raw: dict[str, Any] = dict(dict.items(parameters))
+    backend = raw.get("backend")
+    chosen = backend if isinstance(backend, str) else ""
     if value is None:
-        return {name: item for name, item in dict.items(matplotlib.rcParams) if not name.startswith("backend")}
-    dict.update(matplotlib.rcParams, value)
+        return {name: item for name, item in raw.items() if not name.startswith("backend")}, chosen
+    dict.update(parameters, value[0])
+    if value[1] and value[1] != chosen:
+        matplotlib.use(value[1])
     return None
 
 

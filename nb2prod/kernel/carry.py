@@ -26,6 +26,7 @@ import pickle
 import sys
 import threading
 import types
+import weakref
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -159,6 +160,8 @@ def _look_behind(look: _Look, namespace: Mapping[str, Any]) -> None:
             waiting += gc.get_referents(value)
         if isinstance(value, tuple):
             waiting += value
+        if isinstance(value, weakref.ref):
+            waiting.append(value())
     look.parts |= look.behind
 
 

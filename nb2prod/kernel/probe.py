@@ -15,7 +15,7 @@ from nb2prod.core.errors import BadParameter
 from nb2prod.core.events import Event, ParametersComputed, TestFinished
 from nb2prod.core.pipeline import Plan
 from nb2prod.core.result import TestResult
-from nb2prod.kernel import tracked_call
+from nb2prod.kernel import boundary, tracked_call
 from nb2prod.kernel.keep import CannotKeep, Keeper
 from nb2prod.language.parameter_types import source_of
 from nb2prod.language.plain import plain as plain_cell
@@ -74,6 +74,11 @@ class Probe:
             folder=self.plan.pipeline.notebook.folder,
         )
         return cell_tests.show(self.results)
+
+    def boundary(self, position: int) -> list[Event]:
+        """After the cell at `position`: note what another run, with which this one is compared, has noted there."""
+        boundary.follow(self.plan, position, self.namespace)
+        return []
 
     def tested(self) -> list[Event]:
         events: list[Event] = [TestFinished(test=result) for result in self.results]

@@ -6,7 +6,9 @@ engine hangs up.
 """
 
 from __future__ import annotations
+import __future__
 
+import asyncio
 import atexit
 import contextlib
 import gc
@@ -115,9 +117,13 @@ class _Process:
     def _begin(self, wanted: Work) -> None:
         import importlib
 
+        from IPython.core import async_helpers
+
         for library in wanted.libraries:
             with contextlib.suppress(Exception):  # it fails again, and is reported, where the notebook imports it
                 importlib.import_module(library)
+        # Jupyter runs cells inside a loop: tasks that a cell starts belong to it
+        asyncio.set_event_loop(async_helpers.get_asyncio_loop())
         self.probe = probe.Probe(Path(wanted.directory), self.namespace)
         probe.adopt(wanted.directory, self.probe)
         self.shell.extension_manager.load_extension("nb2prod")
@@ -134,6 +140,10 @@ class _Process:
             with contextlib.suppress(Exception):  # it fails again, and is reported, where the notebook imports it
                 exec(compile(statement, "<imports>", "exec"), scratch)
         self.imports = len(wanted.imports)
+        # `from __future__ import …` counts for every cell that comes after
+        futures = [value for value in scratch.values() if isinstance(value, __future__._Feature)]
+        for feature in futures:
+            self.shell.compile.flags |= feature.compiler_flag
         for name in wanted.imported & scratch.keys():
             self.namespace[name] = self.own[name] = scratch[name]
 
@@ -207,7 +217,7 @@ class _Process:
         self.hosted = frozenset(hosted)
         states = ambient.changed(surroundings, ambient.taken())
         around = [parcel for name in states for parcel in carry.pack({name: states[name]}, [name])[0]]
-        self._note(wanted, ((fresh | delivered) & names & wanted.live) | (states.keys() & ambient.RANDOM))
+        self._note(wanted, delivered, (fresh | delivered) & names, states.keys() & ambient.RANDOM)
         return Report(
             parcels=tuple(_written(parcel, Path(wanted.values)) for parcel in parcels),
             ambient=tuple(_written(parcel, Path(wanted.values)) for parcel in around),
@@ -217,12 +227,14 @@ class _Process:
             hosted=self.hosted,
         )
 
-    def _note(self, wanted: Work, names: set[str]) -> None:
+    def _note(self, wanted: Work, delivered: set[str], names: set[str], streams: set[str]) -> None:
         """For a comparison, if there is to be one: what the work read, made and changed."""
         assert self.probe is not None
         promised = {name for name in boundary.promised(self.probe.plan, wanted.step) if name in self.namespace}
+        handed = (names & (wanted.live | delivered)) | promised
         position = wanted.cells[-1].position
-        boundary.write(self.probe.plan, position, wanted.step, self.namespace, names | promised)
+        made = (names - wanted.imported) | promised | streams
+        boundary.write(self.probe.plan, position, wanted.step, self.namespace, made, handed)
 
     def _unseen(self, wanted: Work) -> list[carry.Kept]:
         """What the work did to its process that no value shows."""

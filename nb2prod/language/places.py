@@ -27,3 +27,10 @@ def replaced(cell: CodeCell, node: ast.expr | ast.stmt, text: str) -> tuple[Edit
     """The edit that puts `text` in a piece's place; none where its place is not known."""
     found = span(cell, node)
     return () if found is None else (Edit(cell.index, *found, text),)
+
+
+def root_name(node: ast.expr) -> str | None:
+    """`df` for `df.loc[0, "x"]`; None when the object comes from a call or a literal."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Starred):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None

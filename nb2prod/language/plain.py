@@ -9,7 +9,10 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
+
+from nb2prod.language.uses import KEEPS_NO_NAMES
 
 Treatment = Literal["strip", "unwrap", "translate", "requirement", "interactive", "opaque"]
 
@@ -48,6 +51,7 @@ RULES: dict[str, Treatment] = {
     "edit": "interactive",
 }
 DEEPEST = 200  # what a recursive walk can follow within Python's own limit
+TIMEIT_OPTIONS = re.compile(r"^\s*(?:-[nrtpcqov]+\s*\d*\s+)*")
 CELL_MAGIC = re.compile(r"\s*%%(?P<name>!|[\w.]+)(?P<arguments>[^\n]*)(?:\n|$)")
 
 
@@ -72,8 +76,9 @@ class PlainCell:
     error_line: int | None = None
 
 
+@lru_cache(maxsize=2048)
 def plain(source: str) -> PlainCell:
-    """Plain Python for a cell's body (without a magic of ours on its first line)."""
+    """Plain Python for a cell's body (without a magic of ours on its first line). Nobody may change the tree."""
     magic = CELL_MAGIC.match(source)
     if magic is None:
         return _transformed(source, ())
@@ -84,12 +89,32 @@ def plain(source: str) -> PlainCell:
     body = source[magic.end() :]
     if treatment != "unwrap":
         # %%bash, %%writefile, %%html: what they hold is not Python
-        return PlainCell("", ast.Module(body=[], type_ignores=[]), (found,))
+        return PlainCell("", ast.Module(body=_names_in(arguments, line), type_ignores=[]), (found,))
     top = "\n" * source[: magic.end()].count("\n")
     bound = re.findall(r"(?<!-)\b[A-Za-z_]\w*", arguments) if name == "capture" else []
     head = f"{bound[-1]} = None\n" if bound and top else top
     inner = _transformed(head + body, ())
-    return PlainCell(inner.source, inner.tree, (found, *inner.magics), inner.error, inner.error_line)
+    tree = inner.tree
+    if name == "timeit" and tree is not None:
+        tree = ast.Module(body=[_private(tree.body, line)], type_ignores=[])
+    return PlainCell(inner.source, tree, (found, *inner.magics), inner.error, inner.error_line)
+
+
+def _names_in(arguments: str, line: int) -> list[ast.stmt]:
+    """What the line of a cell magic does to names: `{path}` and `$path` read, `--out files` binds."""
+    found: list[str] = []
+    if re.search(r"[{$]", arguments):
+        found.append(f"get_ipython().run_cell_magic({arguments!r})")
+    found += [f"{name} = ''" for name in re.findall(r"--(?:out|err|proc)[ =]+([A-Za-z_]\w*)", arguments)]
+    return [_placed(statement, line) for text in found for statement in parse(text).body]
+
+
+def _private(body: list[ast.stmt], line: int) -> ast.stmt:
+    """What `timeit` runs, several times, in a function: its names go away again."""
+    block = ast.If(test=ast.Constant(True), body=body or [ast.Pass()], orelse=[])
+    setattr(block, KEEPS_NO_NAMES, True)
+    ast.copy_location(block, ast.Pass(lineno=line, col_offset=0, end_lineno=line, end_col_offset=0))
+    return ast.fix_missing_locations(block)
 
 
 def parse(source: str) -> ast.Module:
@@ -127,7 +152,9 @@ def _transformed(source: str, magics: tuple[Magic, ...]) -> PlainCell:
         return _broken(source, problem)
     from IPython.core.inputtransformer2 import TransformerManager
 
-    transformed = TransformerManager().transform_cell(source)
+    # IPython drops empty lines at the top; they hold the place of the lines below
+    above = re.match(r"(?:[^\S\n]*\n)*", source)
+    transformed = "\n" * (above[0].count("\n") if above else 0) + TransformerManager().transform_cell(source)
     try:
         tree = parse(transformed)
     except (SyntaxError, ValueError) as error:
@@ -157,11 +184,13 @@ class _Lifted(ast.NodeTransformer):
         self.found.append(magic)
         if magic.treatment != "unwrap":
             return node
+        timed = magic.name == "%timeit"
         try:
-            inner = parse(magic.arguments).body
-        except SyntaxError:
+            inner = parse(TIMEIT_OPTIONS.sub("", magic.arguments) if timed else magic.arguments).body
+        except (SyntaxError, ValueError):
             return node
-        return [_placed(statement, node.lineno) for statement in inner]
+        statements = [_placed(statement, node.lineno) for statement in inner]
+        return [_private(statements, node.lineno)] if timed else statements
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         call = _ipython_call(node)
@@ -191,6 +220,6 @@ def _ipython_call(node: ast.expr) -> tuple[str, str, str] | None:
 
 
 def _magic(method: str, first: str, text: str, *, line: int) -> Magic:
-    if method in ("system", "getoutput", "getoutput"):
+    if method in ("system", "getoutput"):
         return Magic("!", first, line, "translate")
     return Magic(f"%{first}", text, line, RULES.get(first, "opaque"))

@@ -82,6 +82,13 @@ def names_of_imports(tree: ast.AST) -> Iterator[str]:
             yield from (alias.asname or alias.name for alias in node.names)
 
 
+def is_import(statement: ast.stmt) -> bool:
+    """An import, or a `try` whose body is imports alone."""
+    if isinstance(statement, ast.Try):
+        return all(isinstance(inner, ast.Import | ast.ImportFrom) for inner in statement.body)
+    return isinstance(statement, ast.Import | ast.ImportFrom)
+
+
 def lasting_change(tree: ast.Module, imports: frozenset[str]) -> str:
     """What a cell does to a library or to its process, in words (`changes json.encoder.LIMIT`); empty for nothing.
 

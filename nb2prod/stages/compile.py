@@ -1,7 +1,7 @@
 """A notebook is compiled into a pipeline: cells get roles, names get versions, steps get inputs and outputs.
 
-The notebook is walked once, cell by cell, in order, with a table of what each name means at that point (`_Scope`).
-What a cell reads is looked up in the table; what it binds or may change in place becomes the name's new version.
+`versions` walks the notebook once, cell by cell, with a table of what each name means at that point: what a cell reads
+is looked up in it, what it binds or may change in place becomes the name's new version. Steps are made of that.
 Nothing is executed. What goes wrong is a finding of the pipeline, and of severity error when no pipeline that can be
 trusted comes out.
 """
@@ -9,15 +9,15 @@ trusted comes out.
 from __future__ import annotations
 
 import ast
-import builtins
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 
 from nb2prod.core.finding import Finding, Severity, in_order
 from nb2prod.core.notebook import Notebook
 from nb2prod.core.pipeline import (
     PARAMETERS,
+    RANDOM,
+    SHARED,
     Binding,
     Edge,
     NotebookTest,
@@ -27,13 +27,11 @@ from nb2prod.core.pipeline import (
     Role,
     Step,
 )
-from nb2prod.language import cell_tests, dialects, module, parameters, tags
-from nb2prod.language.names import CellNames, Function, functions_of, names_of
+from nb2prod.language import cell_tests, dialects, module, parameters, python2
+from nb2prod.language.names import functions_of
 from nb2prod.language.parameter_types import NotStatic, enums_of
 from nb2prod.language.plain import PlainCell, plain
-
-SHARED = ("imports", "functions", "setup")  # roles whose cells run before every step
-KNOWN = frozenset(dir(builtins)) | {"get_ipython", "display", "__name__", "__file__", "__doc__", "In", "Out", "_", "__"}
+from nb2prod.stages.versions import Versions, versions
 
 
 def compile(notebook: Notebook) -> Pipeline:
@@ -42,7 +40,7 @@ def compile(notebook: Notebook) -> Pipeline:
     roles = _roles(notebook, findings)
     cells = [None if role is None else plain(role.body) for role in roles]
     _report_syntax(roles, cells, findings)
-    scope = _walk(notebook, roles, cells)
+    scope = versions(roles, cells)
     declared = _parameters(roles, cells, findings)
     tests = _tests(roles, cells)
     steps = _steps(roles, scope, tests)
@@ -68,20 +66,11 @@ def compile(notebook: Notebook) -> Pipeline:
 
 
 def _roles(notebook: Notebook, findings: list[Finding]) -> list[Role | None]:
-    kale = dialects.is_kale({}, notebook.cells)
-    roles: list[Role | None] = []
-    last = Role("exploration")
-    for cell in notebook.cells:
-        if cell.kind != "code":
-            roles.append(None)
-        elif kale and dialects.joins_previous(cell):
-            roles.append(dataclasses.replace(last, body=cell.source, line_offset=0))
-        else:
-            spoken = tags.role_of(cell.source, dialects.translate(cell.tags, cell.source))
-            findings += [Finding("tags", "error", problem, _tag_fix(), cell.index) for problem in spoken.problems]
-            roles.append(spoken.role)
-            last = spoken.role if spoken.role.kind != "skip" else last
-    return roles
+    spoken = dialects.spoken(notebook)
+    for cell, said in zip(notebook.cells, spoken, strict=True):
+        problems = said.problems if said is not None else ()
+        findings += [Finding("tags", "error", problem, _tag_fix(), cell.index) for problem in problems]
+    return [None if said is None else said.role for said in spoken]
 
 
 def _tag_fix() -> str:
@@ -95,8 +84,10 @@ def _report_syntax(roles: Sequence[Role | None], cells: Sequence[PlainCell | Non
         line = None if cell.error_line is None else cell.error_line + role.line_offset
         # an exploration cell that cannot run is its author's affair until it fails; a tagged one has no meaning
         severity: Severity = "warning" if role.kind == "exploration" else "error"
-        message = f"the cell is no valid Python: {cell.error}"
-        findings.append(Finding("syntax", severity, message, "correct the cell, or tag it `skip`", index, line))
+        old = python2.sign(cell.source, cell.error_line)
+        reason = f"it is Python 2 ({old})" if old else f"the cell is no valid Python: {cell.error}"
+        fix = "rewrite it for Python 3 (2to3 does most of it)" if old else "correct the cell"
+        findings.append(Finding("syntax", severity, reason, f"{fix}, or tag it `skip`", index, line))
 
 
 def _parameters(
@@ -136,100 +127,42 @@ def _tests(roles: Sequence[Role | None], cells: Sequence[PlainCell | None]) -> l
     return found
 
 
-# -- names ----------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Scope:
-    """What each name means at one point of the walk.
-
-    `now` is what the notebook as a whole makes of it, `surviving` what is left when exploration cells are not run.
-    """
-
-    now: dict[str, Binding] = field(default_factory=dict)
-    surviving: dict[str, Binding] = field(default_factory=dict)
-    functions: dict[str, Function] = field(default_factory=dict)
-    bindings: list[Binding] = field(default_factory=list)
-    reads: list[Read] = field(default_factory=list)
-    stars: bool = False
-
-
-def _walk(notebook: Notebook, roles: Sequence[Role | None], cells: Sequence[PlainCell | None]) -> _Scope:
-    scope = _Scope()
-    for index, (role, cell) in enumerate(zip(roles, cells, strict=True)):
-        if role is None or cell is None or cell.tree is None or role.kind == "skip":
-            continue
-        names = names_of(cell.tree, scope.functions)
-        source = role.name if role.kind == "step" else role.kind
-        _look_up(scope, names, index, source, role.line_offset)
-        if role.kind != "test":
-            _bind(scope, names, index, source, role.line_offset)
-    return scope
-
-
-def _look_up(scope: _Scope, names: CellNames, cell: int, source: str, offset: int) -> None:
-    scope.stars = scope.stars or bool(names.stars)
-    for read in names.reads:
-        binding = scope.now.get(read.name)
-        if read.inside or (binding is None and (read.name in KNOWN or scope.stars)):
-            continue
-        bound_here = any(bind.name == read.name and bind.line <= read.line for bind in names.binds)
-        if binding is None and bound_here:
-            continue
-        surviving = scope.surviving.get(read.name)
-        scope.reads.append(Read(read.name, cell, read.line + offset, source, binding, surviving, read.through))
-
-
-def _bind(scope: _Scope, names: CellNames, cell: int, source: str, offset: int) -> None:
-    for name, line in names.changes:
-        earlier = scope.now.get(name)
-        if earlier is not None and earlier.kind == "value":
-            _record(scope, Binding(name, cell, line + offset, source, "value", changed=True))
-    for bind in names.binds:
-        certain = bind.name in names.bound
-        earlier = scope.now.get(bind.name)
-        if not certain and earlier is not None and earlier.cell != cell:
-            # what a branch may leave as it was passes through this cell
-            surviving = scope.surviving.get(bind.name)
-            scope.reads.append(Read(bind.name, cell, bind.line + offset, source, earlier, surviving))
-        # a lambda is a value to Python, and code to us: it is hoisted like a function
-        is_lambda = bind.kind == "value" and bind.name in names.functions
-        kind = "function" if is_lambda else bind.kind
-        _record(scope, Binding(bind.name, cell, bind.line + offset, source, kind, certain=certain))
-    for name, _ in names.deletes:
-        if name not in names.bound:
-            scope.now.pop(name, None)
-            scope.surviving.pop(name, None)
-    for name in {bind.name for bind in names.binds}:
-        scope.functions.pop(name, None)
-    scope.functions |= names.functions
-
-
-def _record(scope: _Scope, binding: Binding) -> None:
-    scope.bindings.append(binding)
-    scope.now[binding.name] = binding
-    if binding.source != "exploration" or binding.kind == "import":
-        scope.surviving[binding.name] = binding
-
-
 # -- steps ----------------------------------------------------------------------------------------------------------
 
 
-def _steps(roles: Sequence[Role | None], scope: _Scope, tests: Iterable[NotebookTest]) -> tuple[Step, ...]:
+def _steps(roles: Sequence[Role | None], scope: Versions, tests: Iterable[NotebookTest]) -> tuple[Step, ...]:
     cells: dict[str, list[int]] = {}
     for index, role in enumerate(roles):
         if role is not None and role.kind == "step":
             cells.setdefault(role.name, []).append(index)
-    edges = {name: _edges(name, scope.reads) for name in cells}
+    edges = {name: _edges_to(name, scope.read_by(name)) for name in cells}
+    tested: dict[str, list[Read]] = {}
+    for read in scope.read_by("test"):
+        if read.name != RANDOM:
+            tested.setdefault(_tested_step(read, roles), []).append(read)
+    for_tests = {name: _edges_to(name, tested.get(name, ())) for name in cells}
     read_by_others = {
-        (edge.source, edge.name) for name, found in edges.items() for edge in found if edge.source != name
+        (edge.source, edge.name)
+        for found in (edges, for_tests)
+        for name, there in found.items()
+        for edge in there
+        if edge.source != name
     }
+    read_by_others |= {(read.surviving.source, read.name) for read in tested.get("", ()) if read.surviving is not None}
     by_step: dict[str, list[NotebookTest]] = {}
     for test in tests:
         if test.step is not None:
             by_step.setdefault(test.step, []).append(test)
     return tuple(
-        _step(name, [roles[i] for i in indexes], indexes, edges[name], scope, read_by_others, by_step.get(name, []))
+        _step(
+            name,
+            [roles[i] for i in indexes],
+            indexes,
+            (edges[name], for_tests[name]),
+            scope,
+            read_by_others,
+            by_step.get(name, []),
+        )
         for name, indexes in cells.items()
     )
 
@@ -238,18 +171,21 @@ def _step(
     name: str,
     roles: Sequence[Role | None],
     cells: Sequence[int],
-    edges: tuple[Edge, ...],
-    scope: _Scope,
+    edges: tuple[tuple[Edge, ...], tuple[Edge, ...]],
+    scope: Versions,
     read_by_others: set[tuple[str, str]],
     tests: Sequence[NotebookTest],
 ) -> Step:
     said = [role for role in roles if role is not None]
-    bound = [b for b in scope.bindings if b.source == name and b.kind == "value"]
+    bound = [b for b in scope.bindings if b.source == name and b.kind == "value" and b.name != RANDOM]
     kept = {
         *(word for role in said for word in (*role.metrics, *role.models, *role.examples, *role.plots)),
         *(word for source, word in read_by_others if source == name),
     }
-    inputs = dict.fromkeys(edge.name for edge in edges if edge.source != PARAMETERS)
+    own, for_tests = edges
+    inputs = dict.fromkeys(edge.name for edge in own if edge.source != PARAMETERS and edge.name != RANDOM)
+    parameters = dict.fromkeys(edge.name for edge in own if edge.source == PARAMETERS)
+    parameters |= dict.fromkeys(scope.shared_parameters(name))
     models = [word for role in said for word in role.models]
     examples = [word for role in said for word in role.examples]
     return Step(
@@ -257,10 +193,10 @@ def _step(
         cells=tuple(cells),
         inputs=tuple(inputs),
         outputs=tuple(dict.fromkeys(b.name for b in bound if b.name in kept)),
-        changes=tuple(dict.fromkeys(b.name for b in bound if b.changed and b.name in inputs)),
-        parameters=tuple(dict.fromkeys(edge.name for edge in edges if edge.source == PARAMETERS)),
+        changes=_changes(bound, {*inputs, *parameters}),
+        parameters=tuple(parameters),
         after=tuple(dict.fromkeys(word for role in said for word in role.after)),
-        edges=edges,
+        edges=own,
         metrics=tuple(dict.fromkeys(word for role in said for word in role.metrics)),
         model=models[-1] if models else None,
         example=examples[-1] if examples else None,
@@ -270,24 +206,45 @@ def _step(
         timeout=min((role.timeout for role in said if role.timeout is not None), default=None),
         cache=all(role.cache for role in said),
         reads=tuple(dict.fromkeys(word for role in said for word in role.reads)),
+        test_inputs=tuple(dict.fromkeys(e.name for e in for_tests if e.name not in {*inputs, *parameters})),
+        test_edges=for_tests,
     )
 
 
-def _edges(step: str, reads: Iterable[Read]) -> tuple[Edge, ...]:
-    """What a step takes from other steps and from the parameters. What every step has anyway makes no edge."""
+def _changes(bound: Sequence[Binding], taken: set[str]) -> tuple[str, ...]:
+    """What the step did not make and may change in place, what shared cells made included."""
+    first: dict[str, Binding] = {}
+    for binding in bound:
+        first.setdefault(binding.name, binding)
+    changed = dict.fromkeys(b.name for b in bound if b.changed)
+    return tuple(name for name in changed if name in taken or first[name].changed)
+
+
+def _tested_step(read: Read, roles: Sequence[Role | None]) -> str:
+    role = roles[read.cell]
+    return role.name if role is not None else ""
+
+
+def _edges_to(step: str, reads: Iterable[Read]) -> tuple[Edge, ...]:
+    """What comes from other steps and from the parameters. What every step has anyway makes no edge."""
     found: dict[tuple[str, str], Edge] = {}
     for read in reads:
         binding = read.surviving
-        if read.source != step or binding is None or binding.source in (step, *SHARED) or binding.kind != "value":
+        if binding is None or binding.source == step or binding.kind != "value":
             continue
-        through = f" through {read.through}" if read.through else ""
-        verb = "changed" if binding.changed else "bound"
-        edge = Edge(
-            name=read.name,
-            version=binding.version,
-            source=binding.source,
-            kind="assumed",
-            reason=f"read in cell {read.cell}, line {read.line}{through}; {verb} in cell {binding.cell}",
-        )
+        if binding.source in SHARED and read.name != RANDOM:
+            continue
+        edge = Edge(read.name, binding.version, binding.source, "assumed", _reason(read, binding))
         found.setdefault((edge.name, edge.version), edge)
     return tuple(found.values())
+
+
+def _reason(read: Read, binding: Binding) -> str:
+    place = f"in cell {read.cell}, line {read.line}"
+    if read.name == RANDOM:
+        return f"random numbers drawn {place}; the stream was last seeded or drawn from in cell {binding.cell}"
+    through = f" through {read.through}" if read.through else ""
+    verb = "changed" if binding.changed else "bound"
+    if read.alias:
+        return f"changed {place} with `{read.alias}`, as it may be or hold the same; {verb} in cell {binding.cell}"
+    return f"read {place}{through}; {verb} in cell {binding.cell}"

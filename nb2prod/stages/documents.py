@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nb2prod.core.equality import Boundary, Equality
 from nb2prod.core.model_package import ModelPackage, Parity
 from nb2prod.core.pipeline import Parameter, Pipeline, Step
 from nb2prod.core.result import Failure, Result, TestResult
@@ -124,6 +125,49 @@ def packaged(package: ModelPackage) -> dict[str, Any]:
 
 def verified(folder: str, parity: Parity) -> dict[str, Any]:
     return {"schema": "nb2prod/verify/1", "package": folder, "status": parity.verdict, "parity": plain(parity)}
+
+
+def verified_notebook(equality: Equality) -> dict[str, Any]:
+    """`cause` is a sentence, `cause_kind` its word; numbers are the largest within the value."""
+    return {
+        "schema": "nb2prod/verify/1",
+        "notebook": equality.notebook,
+        "status": equality.status,
+        "steps": list(equality.steps),
+        "boundaries": [_boundary(boundary) for boundary in equality.boundaries],
+        "first": None if equality.first is None else _boundary(equality.first),
+        "edges": [
+            {"step": e.step, "name": e.name, "from": e.source, "kind": e.kind, "verdict": e.verdict, "reason": e.reason}
+            for e in equality.edges
+        ],
+        "findings": [plain(finding) for finding in equality.findings],
+        "failure": _failure(equality.failure),
+        "seconds": plain(equality.seconds),
+    }
+
+
+def _boundary(boundary: Boundary) -> dict[str, Any]:
+    difference, cause = boundary.difference, boundary.cause
+    return {
+        "step": boundary.step,
+        "name": boundary.name,
+        "kind": boundary.kind,
+        "verdict": boundary.verdict,
+        "difference": difference.text,
+        "absolute": difference.absolute,
+        "relative": difference.relative,
+        "ulps": difference.ulps,
+        "count": difference.count,
+        "tolerance": difference.tolerance,
+        "uncompared": list(difference.uncompared),
+        "cause": None if cause is None else cause.message,
+        "cause_kind": None if cause is None else cause.kind,
+        "cause_cell": None if cause is None else cause.cell,
+        "cause_line": None if cause is None else cause.line,
+        "fix": None if cause is None else cause.fix,
+        "cell": boundary.cell,
+        "line": boundary.line,
+    }
 
 
 def _requirement(wanted: Requirement) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from nb2prod.core.events import ArtifactKept, Event, RunFinished, RunStarted, fo
 from nb2prod.core.pipeline import Plan
 from nb2prod.core.ports import Engine, Tracker, TrackerPlugin
 from nb2prod.core.result import Artifact, Failure, Result, RunStatus
+from nb2prod.stages.explain import explain
 from nb2prod.stages.plan import MASK
 from nb2prod.storage import files
 from nb2prod.storage.codec import plain
@@ -61,7 +62,7 @@ def _executed(plan: Plan, engine: Engine, house: _House) -> None:
     status: RunStatus = "killed"
     failure: Failure | None = Failure("interrupted", "ended before it was done")
     try:
-        failure = engine.run(plan, house.publish, house.environment)
+        failure = explain(engine.run(plan, house.publish, house.environment), plan)
         status = _status(failure)
         _keep_notebook(plan, house)
     except KeyboardInterrupt:

@@ -17,6 +17,7 @@ from xml.etree import ElementTree
 from nb2prod.core.events import RunStarted
 from nb2prod.core.pipeline import Plan
 from nb2prod.core.result import Dataset, Failure, TestResult
+from nb2prod.language import requirements
 from nb2prod.storage.codec import plain
 from nb2prod.storage.mlflow_store import OWNER_TAG
 
@@ -24,6 +25,7 @@ HIDDEN = "***"
 PARENT_TAG = "mlflow.parentRunId"
 NAME_TAG = "mlflow.runName"
 _GIT_SECONDS = 5.0
+_MESSAGE_LENGTH = 3000  # of a failure that is explained below its message
 _TAG_LENGTH = 5000  # what every store of MLflow takes
 _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _TYPES = (
@@ -111,10 +113,29 @@ def failure_text(failure: Failure | None, tests: Sequence[TestResult]) -> str:
     """What the tag `nb2prod.failure` says: place and message of the failure, else of the tests that failed."""
     if failure is not None:
         text = f"{failure.place}: {failure.message}" if failure.place else failure.message
+        if failure.explanation is not None:
+            known = failure.explanation
+            text = f"{text[:_MESSAGE_LENGTH]}\n{known.kind}: {known.what}\nfix: {known.fix}"
     else:
         text = "; ".join(f"test {test.id}: {_first_line(test.message)}" for test in tests)
     text = _CONTROL.sub("", text)
     return text if len(text) <= _TAG_LENGTH else f"{text[: _TAG_LENGTH - 1]}…"
+
+
+def requirements_text(plan: Plan) -> str:
+    """What the notebook declares that it needs, as a requirements file, with the lines of the files that it names.
+
+    Files outside of the notebook's folder are only named.
+    """
+    declared = requirements.declared(plan.pipeline)
+    parts = [requirements.as_file(declared)] if declared else []
+    folder = plan.pipeline.notebook.folder.resolve()
+    for wanted in declared:
+        file = (folder / wanted.requirement.removeprefix("-r ")).resolve()
+        if wanted.requirement.startswith("-r ") and file.is_relative_to(folder) and file.is_file():
+            text = requirements.public(file.read_text(encoding="utf-8", errors="replace"))
+            parts.append(f"# {file.relative_to(folder)}\n{text}")
+    return "\n".join(parts)
 
 
 def count(tests: Iterable[TestResult]) -> dict[str, float]:

@@ -32,9 +32,10 @@ from nb2prod.core.events import (
 )
 from nb2prod.core.pipeline import Plan
 from nb2prod.core.ports import Publish
-from nb2prod.core.result import StepStatus, TestResult
+from nb2prod.core.result import Failure, StepStatus, TestResult
 
 TRACEBACK_LINES = 8
+MESSAGE_LINES = 5
 _SHOWN_TESTS = 10
 _SHOWN_METRICS = 6  # of a step's row in the live display
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f]")
@@ -347,9 +348,10 @@ def _summary(seen: _Seen) -> Iterator[tuple[str, str]]:
 def _why(seen: _Seen) -> Iterator[tuple[str, str]]:
     failure = seen.finished.failure if seen.finished else None
     if failure is not None:
-        for line in _clean(failure.traceback).rstrip().splitlines()[-TRACEBACK_LINES:]:
+        for line in _trace(_clean(failure.traceback)):
             yield "dim", f"  | {line}".rstrip()
-        yield "bold red", f"{failure.place or seen.notebook}: {_clean(failure.message)}"
+        yield "bold red", f"{failure.place or seen.notebook}: {_short_message(_clean(failure.message))}"
+        yield from _explanation(failure)
     failed = seen.failed_tests
     for test in failed[:_SHOWN_TESTS]:
         place = f" (cell {test.cell}{f', line {test.line}' if test.line else ''})" if test.cell is not None else ""
@@ -358,6 +360,35 @@ def _why(seen: _Seen) -> Iterator[tuple[str, str]]:
             yield "dim", f"  | {line}".rstrip()
     if len(failed) > _SHOWN_TESTS:
         yield "red", f"✗ … and {_count(len(failed) - _SHOWN_TESTS, 'more test')}, in tests/report.json"
+
+
+def _trace(text: str) -> list[str]:
+    """The end of a traceback; when that is all inside a library, the author's own line and the library's last."""
+    lines = text.rstrip().splitlines()
+    end = lines[-TRACEBACK_LINES:]
+    own = [index for index, line in enumerate(lines) if line.startswith("Cell In[")]
+    if not own or any(line.startswith("Cell In[") for line in end):
+        return end
+    inner = [index for index, line in enumerate(lines) if line.startswith("File ")]
+    return [*_frame(lines, own[-1]), "…", *(_frame(lines, inner[-1]) if inner else []), lines[-1]]
+
+
+def _frame(lines: list[str], start: int) -> list[str]:
+    """A frame's place, and the line there."""
+    arrow = next((line for line in lines[start:] if re.match(r"-+> ?\d+ ", line)), "")
+    return [lines[start], arrow] if arrow else [lines[start]]
+
+
+def _short_message(message: str) -> str:
+    """The lines of a message that fit beside the rest; all of it is in the executed notebook."""
+    lines = message.rstrip().splitlines()
+    return message if len(lines) <= MESSAGE_LINES else "\n".join([*lines[:MESSAGE_LINES], "…"])
+
+
+def _explanation(failure: Failure) -> Iterator[tuple[str, str]]:
+    if failure.explanation is not None:
+        yield "yellow", f"  {failure.explanation.kind}: {_clean(failure.explanation.what)}"
+        yield "", f"  fix: {_clean(failure.explanation.fix)}"
 
 
 def _headline(seen: _Seen) -> tuple[str, str]:

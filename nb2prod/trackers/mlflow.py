@@ -51,6 +51,7 @@ NAME = "mlflow"
 FAILURE_TAG = "nb2prod.failure"
 REPORT = "tests/report.json"
 JUNIT = "tests/junit.xml"
+REQUIREMENTS = "requirements.txt"  # as the notebook declares them; the package of a model has its own
 # MLflow's own patience is seven retries of two minutes; a run must not wait that long to go on
 _IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 _ENDS: Mapping[RunStatus | StepStatus, str] = {
@@ -286,6 +287,9 @@ class MlflowTracker:
     def _log_files(self, place: _Place) -> None:
         directory = Path(self._plan.directory)
         self._log_file(place.run_id, Path(self._plan.output), "notebook")
+        needs = words.requirements_text(self._plan)
+        if needs:
+            self._tell("the notebook's requirements", place.client.log_text, place.run_id, needs, REQUIREMENTS)
         for name in ("plan.json", "events.jsonl"):
             self._log_file(place.run_id, directory / name, None)
 

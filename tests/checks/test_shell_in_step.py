@@ -36,7 +36,32 @@ def test_a_steps_shell_lines_are_listed(reason: str, source: str, found: list[tu
     assert all((each.severity, each.isolated, each.cell) == ("note", True, 0) for each in findings)
 
 
-@pytest.mark.parametrize("tag", ["", "imports", "setup", "skip", "test:a"])
-def test_the_shell_outside_of_steps_is_not_its_affair(tag: str) -> None:
+@pytest.mark.parametrize("role", ["parameters", "imports", "functions", "setup"])
+def test_those_of_cells_that_every_step_has_first_are_listed_with_their_role(role: str) -> None:
+    cells = (Cell(0, "code", f"%%{role}\n\nx = 1\n!ls"), Cell(1, "code", "y = x", ("step:a",)))
+    findings = list(shell_in_step.check(compile_notebook(Notebook(Path("nb.ipynb"), cells))))
+    assert [(each.cell, each.line, each.message, each.isolated) for each in findings] == [
+        (0, 4, f"a cell tagged {role} calls the shell: `!ls`", True)
+    ]
+
+
+def test_of_an_exploration_cell_only_its_imports_run_in_isolated_steps() -> None:
+    source = "!ls\ntry:\n    import xgboost\nexcept ImportError:\n    !pip install xgboost\n!pwd"
+    found = shell_in_step.check(compile_notebook(Notebook(Path("nb.ipynb"), (Cell(0, "code", source),))))
+    assert [(each.line, each.message) for each in found] == [
+        (5, "an import in an exploration cell calls the shell: `!pip install xgboost`")
+    ]
+
+
+@pytest.mark.parametrize("tag", ["", "skip", "test:a"])
+def test_the_shell_elsewhere_is_not_its_affair(tag: str) -> None:
     cells = (Cell(0, "code", "x = 1", ("step:a",)), Cell(1, "code", "!ls", (tag,) if tag else ()))
     assert list(shell_in_step.check(compile_notebook(Notebook(Path("nb.ipynb"), cells)))) == []
+
+
+def test_a_password_in_a_shell_line_is_not_shown() -> None:
+    line = "!git clone https://ada:tr0ub4dor@git.local/x.git"
+    found = shell_in_step.check(compile_notebook(Notebook(Path("nb.ipynb"), (Cell(0, "code", line, ("step:a",)),))))
+    assert [each.message for each in found] == [
+        "step a calls the shell: `!git clone https://ada:********@git.local/x.git`"
+    ]

@@ -160,14 +160,22 @@ def test_a_change_that_no_code_shows_is_refused_when_a_step_had_begun_with_the_o
     assert printed(ran(tmp_path, *rows))["c"] == "[1]\n"
 
 
+MEET = """
+import time
+from pathlib import Path
+Path("{mine}").touch()
+for _ in range(100):
+    if Path("{other}").exists():
+        break
+    time.sleep(0.1)
+{mine} = Path("{other}").exists()
+"""
+
+
 def test_independent_steps_run_at_the_same_time(tmp_path: Path) -> None:
-    wait = "import time\nfrom pathlib import Path\nPath('{0}').touch()\nfor _ in range(100):\n    if Path('{1}').exists(): break\n    time.sleep(0.1)\n{2} = Path('{1}').exists()"
-    rows = [
-        ("step:a", wait.format("one", "two", "a")),
-        ("step:b", wait.format("two", "one", "b")),
-        ("step:c", "print(a, b)"),
-    ]
-    assert printed(ran(tmp_path, *rows, executor="processes"))["c"] == "True True\n"
+    one, two = MEET.format(mine="one", other="two"), MEET.format(mine="two", other="one")
+    result = ran(tmp_path, ("step:a", one), ("step:b", two), ("step:c", "print(one, two)"), executor="processes")
+    assert printed(result)["c"] == "True True\n"
 
 
 def test_a_secret_reaches_the_code_and_no_file(tmp_path: Path) -> None:
@@ -216,3 +224,15 @@ def test_an_interrupted_run_ends_all_its_processes(tmp_path: Path, number: signa
     assert process.returncode == 130
     assert json.loads(out)["failure"]["message"] == f"ended by {number.name}"
     assert [p for p in sleeping if p.is_running() and p.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_one_at_a_time_means_the_notebooks_order(tmp_path: Path) -> None:
+    """`c` needs nothing of `b`, and could begin before it; what it reads of `a` is what `b` has left."""
+    rows: list[Row] = [
+        ("step:a", "a = [1]\nb = [a]\ng = lambda: len(b)"),
+        ("step:b", "a = [a, a]"),
+        ("step:c", "a = [g(), 0]"),
+        ("step:d", "print(a, b)"),
+    ]
+    for executor in ("serial", "processes"):
+        assert printed(ran(tmp_path, *rows, executor=executor))["d"] == "[1, 0] [[1]]\n"

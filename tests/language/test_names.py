@@ -46,7 +46,7 @@ CASES: list[tuple[str, set[str], set[str], set[str]]] = [
     ("k = 3\ndef f(v):\n    return v * k\ny = f(2)", set(), {"k", "f", "y"}, set()),
     ("def f():\n    return g()\ndef g():\n    return k\nf()", {"k"}, {"f", "g"}, set()),
     ("def put(k, v):\n    cache[k] = v\nput(1, 2)", {"cache"}, {"put"}, {"cache"}),
-    ("g = lambda v: v * k", {"k"}, {"g"}, set()),
+    ("g = lambda v: v * k", {"k"}, {"g"}, set()),  # perhaps: nothing is wrong yet when nothing binds k
     ("class A(B):\n    q = 1\n    def m(self):\n        return k", {"B"}, {"A"}, set()),
     ("class A:\n    def m(self):\n        return k\nA()", {"k"}, {"A"}, set()),
     ("@wrap\ndef f(): ...", {"wrap"}, {"f"}, set()),

@@ -45,6 +45,15 @@ SPEAKING = {
     "dialect": ([("parameters", "n = 1"), ("injected-parameters", "n = 5")], 1),
     "expected-failure": ([("step:a raises-exception", "x = 1 / 0")], 0),
     "included-notebook": ([("step:a", "x = 1"), ("notebook:other", "")], 1),
+    "branch-change": ([("step:a", "d = {}"), ("step:b", "d['y'] = 1"), ("step:c", "d['z'] = 1")], 2),
+    "cannot-cross": ([("step:a", "f = open('a')"), ("step:b", "t = f.read()")], 1),
+    "exploration-random": (
+        [("imports", "import random"), ("", "random.random()"), ("step:a", "x = random.random()")],
+        1,
+    ),
+    "hidden-names": ([("step:a", "exec('x = 1')")], 0),
+    "output-history": ([("step:a", "1 + 1"), ("step:b", "y = _ + 1")], 1),
+    "star-import": ([("imports", "from math import *"), ("step:a", "x = sqrt(4)")], 0),
     "cycle": ([("step:a", "x = 1"), ("step:b", "y = x"), ("step:a", "z = y")], 2),
     "empty-test": ([("step:a", "x = 1"), ("test:a", "y = x")], 1),
     "exploration-name": ([("", "x = 1"), ("step:a", "y = x")], 1),
@@ -52,6 +61,7 @@ SPEAKING = {
     "missing-model": ([("step:a", "m = 1")], None),
     "interleaved-step": ([("step:a", "x = 1"), ("step:b", "y = x"), ("step:a", "x = 2")], 2),
     "misspelled-tag": ([("stpe:a", "m = 1")], 0),
+    "object-id": ([("step:a", "x = []\nseen = {id(x): 1}")], 0),
     "no-seed": ([("imports", "import random"), ("step:a", "x = random.random()")], 1),
     "rebound": ([("step:a", "x = 1"), ("step:b", "x = 2")], 1),
     "shell-in-step": ([("step:a", "!ls")], 0),
@@ -62,6 +72,7 @@ SPEAKING = {
     "undefined-name": ([("step:a", "x = y")], 0),
     "unknown-step": ([("step:a after:b", "x = 1")], 0),
     "unknown-tag": ([(["someones-own"], "x = 1")], 0),
+    "work-in-shared": ([("imports", "import pandas as pd\ndf = pd.read_csv('a.csv')"), ("step:a", "x = df")], 0),
     "untested-step": ([("step:a", "x = 1")], 0),
 }
 

@@ -25,7 +25,7 @@ from nb2prod.core.events import (
     TestFinished,
     Tracked,
 )
-from nb2prod.core.result import Failure, TestResult
+from nb2prod.core.result import Explanation, Failure, TestResult
 from nb2prod.trackers import console
 
 T0 = 1_700_000_000.0
@@ -93,6 +93,38 @@ def test_a_failure_is_told_with_its_place_its_message_and_the_end_of_its_traceba
         *(f"  | frame {number}" for number in range(13, 20)),
         "  | ValueError: no rows",
         "step load, cell 4, line 2: ValueError: no rows",
+        "failed in 2.0 s: 0 of 2 steps",
+        "  run       runs",
+        "  notebook  out.ipynb",
+    ]
+
+
+def test_an_explained_failure_fits_on_a_screen_with_the_authors_line_the_class_and_the_fix(shown: Shown) -> None:
+    """However deep in a library it happened, and however long its message is."""
+    library = ["File lib/outer.py:7, in outer()", "----> 7 inner()", "File lib/inner.py:9, in inner()"]
+    library += ["----> 9 raise KeyError(key)", *(f"     {number} # more" for number in range(10, 30))]
+    top = ["KeyError  Traceback", "Cell In[3], line 2", "      1 x = 1", "----> 2 df['age']"]
+    traceback = "\n".join([*top, *library, "KeyError: line 39"])
+    known = Explanation("missing-column", "the frame has no column 'age'", "print(list(df.columns))")
+    message = "KeyError: " + "\n".join(f"line {number}" for number in range(40))
+    failure = Failure("cell", message, "load", 4, 2, traceback, known)
+    lines = shown(RunFinished(at=T0 + 2, status="failed", failure=failure))
+    assert lines[1:] == [
+        "",
+        "  | Cell In[3], line 2",
+        "  | ----> 2 df['age']",
+        "  | …",
+        "  | File lib/inner.py:9, in inner()",
+        "  | ----> 9 raise KeyError(key)",
+        "  | KeyError: line 39",
+        "step load, cell 4, line 2: KeyError: line 0",
+        "line 1",
+        "line 2",
+        "line 3",
+        "line 4",
+        "…",
+        "  missing-column: the frame has no column 'age'",
+        "  fix: print(list(df.columns))",
         "failed in 2.0 s: 0 of 2 steps",
         "  run       runs",
         "  notebook  out.ipynb",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import http.server
 import json
@@ -32,8 +33,10 @@ from nb2prod.core.events import (
     TestFinished,
     Tracked,
 )
+from nb2prod.core.notebook import Cell, Notebook
 from nb2prod.core.pipeline import Plan
-from nb2prod.core.result import Artifact, Dataset, Failure, TestResult
+from nb2prod.core.result import Artifact, Dataset, Explanation, Failure, TestResult
+from nb2prod.stages.compile import compile as compile_notebook
 from nb2prod.storage import mlflow_store, owner
 from nb2prod.trackers import mlflow as tracker_plugin
 
@@ -245,6 +248,34 @@ def test_a_failed_cell_ends_its_step_and_the_run_failed_and_says_where(told: Tol
     assert run.parent.data.tags["nb2prod.failure"].startswith("step train, cell 4, line 2: ValueError: no rows")
     assert run.steps["train"].data.metrics == {"epoch": 3.0}
     assert run.steps["train"].data.params == {"alpha": "0.5"}
+
+
+def test_the_tag_of_a_failure_has_its_explanation(told: Told, plan: Any) -> None:
+    known = Explanation("missing-package", "the module cv2 comes with opencv-python", "pip install opencv-python")
+    failure = Failure("cell", "ModuleNotFoundError: No module named 'cv2'", "load", 1, 1, explanation=known)
+    run = told(plan(), RunFinished(status="failed", failure=failure))
+    assert run.parent.data.tags["nb2prod.failure"].splitlines()[1:] == [
+        "missing-package: the module cv2 comes with opencv-python",
+        "fix: pip install opencv-python",
+    ]
+
+
+def test_what_the_notebook_declares_that_it_needs_is_kept_with_the_run(told: Told, plan: Any, tmp_path: Path) -> None:
+    """With the lines of the file that it names, and without the password of its index."""
+    (tmp_path / "more.txt").write_text("--index-url https://me:hidden@pypi.example.org/simple\nscipy\n")
+    (tmp_path / "houses.ipynb").touch()
+    pipeline = compile_notebook(
+        Notebook(tmp_path / "houses.ipynb", (Cell(0, "code", "%pip install -q 'pandas>=2' -r more.txt"),))
+    )
+    run = told(dataclasses.replace(plan(), pipeline=pipeline), RunFinished(status="finished"))
+    assert run.text(run.parent, "requirements.txt", tmp_path).splitlines() == [
+        "pandas>=2  # cell 0",
+        "# -r more.txt  # cell 0",
+        "",
+        "# more.txt",
+        "--index-url https://***@pypi.example.org/simple",
+        "scipy",
+    ]
 
 
 def test_a_failed_test_fails_the_run_and_the_report_has_every_test(told: Told, plan: Any, tmp_path: Path) -> None:
