@@ -85,7 +85,8 @@ def outdated(piece: Piece, report: Report, under_way: Mapping[int, Any], values:
             continue
         late = next((f"`{name}`" for name, seen in other.saw.items() if values.seen(name, order) != seen), "")
         states = mine.drew & (other.drew or set()) & RANDOM | mine.drew - RANDOM
-        late = late or next((WHAT[state] for state in states), "")
+        unseen = next((f"its process ({kept.path})" for kept in report.stays if not kept.name), "")
+        late = late or next((WHAT[state] for state in states), "") or unseen
         if late:
             return _late(who, other.piece, late)
     return None

@@ -24,6 +24,7 @@ from typing import Any
 from nb2prod.core.events import ArtifactKept, Event
 from nb2prod.kernel import ambient, boundary, carry, probe, step_shell
 from nb2prod.kernel.keep import CannotKeep
+from nb2prod.kernel.local_modules import Watch
 from nb2prod.kernel.step_work import CellWork, Packed, Report, Work
 from nb2prod.storage import files, journal
 
@@ -64,6 +65,7 @@ class _Process:
         self.probe: probe.Probe | None = None
         self.descriptors: step_shell.Descriptors | None = None
         self.hosted: frozenset[str] = frozenset()
+        self.watch: Watch | None = None
         self.imports = 0  # how many import statements were made
         self.keeps = ""  # why this process has to be kept whatever its values are
 
@@ -122,6 +124,8 @@ class _Process:
         for library in wanted.libraries:
             with contextlib.suppress(Exception):  # it fails again, and is reported, where the notebook imports it
                 importlib.import_module(library)
+        self.watch = Watch(Path.cwd())
+        sys.meta_path.insert(0, self.watch)
         # Jupyter runs cells inside a loop: tasks that a cell starts belong to it
         asyncio.set_event_loop(async_helpers.get_asyncio_loop())
         self.probe = probe.Probe(Path(wanted.directory), self.namespace)
@@ -241,6 +245,8 @@ class _Process:
         self.keeps = self.keeps or wanted.keeps
         if not self.keeps and user_threads(self.namespace):
             self.keeps = "has started a thread"
+        if not self.keeps and self.watch is not None and (modules := self.watch.changed()):
+            self.keeps = f"changes what the module {modules[0]} keeps"
         if not self.keeps and _open_figures():
             self.keeps = "has a figure of pyplot open"
         return [carry.Kept("", self.keeps, "which another process would not know")] if self.keeps else []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +47,22 @@ def isolated(case: dict[str, Any], folder: Path) -> tuple[list[str] | None, str]
     return printed(result.notebook), ""
 
 
+@pytest.fixture(scope="module")
+def outcomes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[tuple[list[str] | None, str]]]]:
+    """What came of every case that is asked for, two at a time: each is a run with processes of its own."""
+    chosen = [item.callspec.params["case"] for item in request.session.items if hasattr(item, "callspec")
+              and "case" in item.callspec.params and item.path == Path(__file__)]  # fmt: skip
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        yield {case["name"]: pool.submit(isolated, case, tmp_path_factory.mktemp("case")) for case in chosen}
+
+
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_isolated_steps_print_the_same_or_refuse(
-    case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    case: dict[str, Any], outcomes: dict[str, Future[tuple[list[str] | None, str]]]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    said, refusal = isolated(case, tmp_path)
+    said, refusal = outcomes[case["name"]].result()
     if said is None:
         assert case.get("expect", "either") in ("refused", "either"), refusal
         assert case.get("code", "") in refusal

@@ -236,3 +236,17 @@ def test_one_at_a_time_means_the_notebooks_order(tmp_path: Path) -> None:
     ]
     for executor in ("serial", "processes"):
         assert printed(ran(tmp_path, *rows, executor=executor))["d"] == "[1, 0] [[1]]\n"
+
+
+@pytest.mark.parametrize("executor", ["serial", "processes"])
+def test_what_a_module_beside_the_notebook_keeps_is_kept_with_its_process(tmp_path: Path, executor: str) -> None:
+    (tmp_path / "counting.py").write_text("total = [0]\n\ndef count():\n    total[0] += 1\n    return total[0]\n")
+    rows: list[Row] = [
+        ("imports", "import counting"),
+        ("step:a", "counting.count()\nx = 1"),
+        ("step:b", "y = counting.count() + x"),
+        ("step:c", "print(counting.total, y)"),
+    ]
+    result = ran(tmp_path, *rows, executor=executor)
+    assert printed(result)["c"] == "[2] 3\n"
+    assert "changes what the module counting keeps" in result.steps[2].reason

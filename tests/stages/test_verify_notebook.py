@@ -108,7 +108,12 @@ def test_the_document_and_the_page_hold_all_of_it(small: tuple[Equality, set[Pat
     assert "open sesame" not in page + api.equality_report(small[0])
 
 
-STATE = "total = 0\ndef add(n):\n    global total\n    total += n\n    return total\n"
+# what a module keeps in its names the engine watches; what a library keeps inside itself nobody sees
+STATE = (
+    "import sqlite3\ntable = sqlite3.connect(':memory:')\ntable.execute('create table t (n integer)')\n"
+    "def add(n):\n    table.execute('insert into t values (?)', (n,))\n"
+    "    return table.execute('select sum(n) from t').fetchone()[0]\n"
+)
 VIEW = (
     "class View:\n    def __init__(self, items):\n        self.items = items\n"
     "    def __reduce__(self):\n        return View, (list(self.items),)\n"

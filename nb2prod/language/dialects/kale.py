@@ -21,6 +21,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from nb2prod.core.notebook import Cell, Notebook
 from nb2prod.core.pipeline import Role
@@ -37,6 +38,25 @@ SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 def speaks(notebook: Notebook) -> bool:
     """Whether Kale wrote the tags."""
+    return _speaks(_Same(notebook))
+
+
+class _Same:
+    """A notebook by its identity, so that it is asked once and not for every cell."""
+
+    def __init__(self, notebook: Notebook) -> None:
+        self.notebook = notebook
+
+    def __hash__(self) -> int:
+        return id(self.notebook)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.notebook is self.notebook
+
+
+@lru_cache(maxsize=1)
+def _speaks(same: _Same) -> bool:
+    notebook = same.notebook
     words = {tag.partition(":")[0] for cell in notebook.cells for tag in cell.tags}
     return "kubeflow_notebook" in notebook.metadata or bool(words & OWN)
 
