@@ -293,7 +293,7 @@ def _print_suggestion(suggestion: Suggestion, target: Path | None) -> None:
         click.echo(f"to write a tagged copy:  nb2prod suggest {suggestion.notebook.path} --write")
         return
     click.echo(f"wrote {target}; look at it, change what you would say otherwise, then")
-    wanted = ["inspect", "check", "run", *(["package"] if suggestion.packs else [])]
+    wanted = ["inspect", "check", "run", "verify", *(["package"] if suggestion.packs else [])]
     for verb in wanted:
         click.echo(f"  nb2prod {verb} {target}{' -o PACKAGE' if verb == 'package' else ''}")
 

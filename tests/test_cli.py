@@ -74,7 +74,7 @@ def test_a_failing_cell_exits_1_and_its_mlflow_run_is_failed(tmp_path: Path) -> 
     done = nb2prod(tmp_path, "run", notebook, "--json", code=1)
     ran = documents(done)
     failure = {"kind": "cell", "step": "b", "cell": 1, "line": 2, "message": "ValueError: no good"}
-    assert ran["failure"] == failure
+    assert ran["failure"] == {**failure, "explanation": None}
     assert "cell 1" in done.stderr
     assert "line 2" in done.stderr
     assert Path(ran["notebook"]).exists()

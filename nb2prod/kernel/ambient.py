@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 # set for each cell by the engine and the tracker; not the notebook's
-OURS = ("MLFLOW_", "NB2PROD_", "JPY_", "COLUMNS", "LINES")
+OURS = ("MLFLOW_", "NB2PROD_", "PYTEST_", "JPY_", "COLUMNS", "LINES")
 
 
 @dataclass(frozen=True, slots=True)

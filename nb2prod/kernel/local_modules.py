@@ -1,4 +1,4 @@
-"""Modules that lie beside the notebook: what they keep is seen by every later cell, and by no other process.
+"""Modules of the notebook's author: what they keep is seen by every later cell, and by no other process.
 
     import counting
     counting.count()        adds one to a number that the module keeps
@@ -21,10 +21,10 @@ from nb2prod.kernel import carry
 
 
 class Watch(MetaPathFinder):
-    """Finds modules below `folder` as Python would, and looks at them right after their code has run."""
+    """Finds modules as Python would, and looks at those that nobody installed right after their code has run."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder.resolve()
+    def __init__(self) -> None:
+        self._installed = {Path(place).resolve() for place in (sys.prefix, sys.base_prefix)}
         self._prints: dict[str, str] = {}
 
     def find_spec(
@@ -37,9 +37,9 @@ class Watch(MetaPathFinder):
         return spec
 
     def _is_local(self, origin: str | None) -> bool:
-        if not origin or "site-packages" in origin:
+        if not origin or "site-packages" in origin or "dist-packages" in origin or not Path(origin).exists():
             return False
-        return Path(origin).resolve().is_relative_to(self._folder)
+        return not any(Path(origin).resolve().is_relative_to(place) for place in self._installed)
 
     def look(self, module: types.ModuleType) -> None:
         self._prints[module.__name__] = _print_of(module)

@@ -124,7 +124,7 @@ class _Process:
         for library in wanted.libraries:
             with contextlib.suppress(Exception):  # it fails again, and is reported, where the notebook imports it
                 importlib.import_module(library)
-        self.watch = Watch(Path.cwd())
+        self.watch = Watch()
         sys.meta_path.insert(0, self.watch)
         # Jupyter runs cells inside a loop: tasks that a cell starts belong to it
         asyncio.set_event_loop(async_helpers.get_asyncio_loop())

@@ -234,8 +234,7 @@ def test_one_at_a_time_means_the_notebooks_order(tmp_path: Path) -> None:
         ("step:c", "a = [g(), 0]"),
         ("step:d", "print(a, b)"),
     ]
-    for executor in ("serial", "processes"):
-        assert printed(ran(tmp_path, *rows, executor=executor))["d"] == "[1, 0] [[1]]\n"
+    assert printed(ran(tmp_path, *rows))["d"] == "[1, 0] [[1]]\n"
 
 
 @pytest.mark.parametrize("executor", ["serial", "processes"])

@@ -141,11 +141,15 @@ PLANTED: dict[str, tuple[dict[str, str], list[Row], tuple[Any, ...], tuple[Any, 
         ("b", "p", 2, 2, "p.b: 2 and 0"),
         ("on the way", 2, 2),
     ),
-    "state of a module": (
-        {"state.py": STATE},
-        [("imports", "import state"), ("step:a", "x = state.add(1)"), ("step:b", "n = 10\ny = state.add(n)")],
-        ("b", "y", 2, 2, "y: 11 and 10"),
-        ("hidden state", 2, 2),
+    "state of a library": (
+        {},
+        [
+            ("imports", "import xml.etree.ElementTree as tree"),
+            ("step:a", "x = 1\ntree.register_namespace('u', 'urn:x')"),
+            ("step:b", "n = 10\ny = tree.tostring(tree.Element('{urn:x}a'), 'unicode')"),
+        ],
+        ("b", "y", 2, 2, "y: "),
+        ("unknown", 2, 2),
     ),
     "an exploration cell": (
         {"state.py": STATE},
@@ -259,7 +263,7 @@ def test_an_engine_that_draws_other_numbers_is_found_out(tmp_path: Path) -> None
 
 
 def test_the_command_line_says_it_all(tmp_path: Path) -> None:
-    files, cells, _, _ = PLANTED["state of a module"]
+    files, cells, _, _ = PLANTED["state of a library"]
     for name, content in files.items():
         (tmp_path / name).write_text(content)
     notebook = write_notebook(tmp_path / "nb.ipynb", cells)
@@ -267,7 +271,7 @@ def test_the_command_line_says_it_all(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["verify", str(notebook), "--json", "-o", str(report)])
     document = json.loads(done.stdout)
     assert (done.exit_code, document["status"], document["first"]["line"]) == (5, "different", 2)
-    assert "y: 11 and 10" in report.read_text(encoding="utf-8")
+    assert "urn:x" in report.read_text(encoding="utf-8")
     assert "isolated steps" in done.stderr
 
 

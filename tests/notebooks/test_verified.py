@@ -1,0 +1,66 @@
+"""The six notebooks equal their isolated steps, and so do most of their untagged versions as suggested."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from nb2prod import api
+from nb2prod.core.equality import Equality
+from tests.notebooks.record import NAMES, PRINTED, stdout
+
+HERE = Path(__file__).parent
+# the model of the sixth needs a name that only the notebook has: packaging, and so the run, says which
+SUGGESTED = [name for name in NAMES if not name.startswith("text_model")]
+
+
+def verified(path: Path) -> Equality:
+    return api.verify_notebook(path, allow_shell=True)
+
+
+def suggested(name: str, folder: Path) -> Equality:
+    """The untagged version, beside its data, tagged as suggested, and nothing else."""
+    shutil.copytree(HERE / "data", folder / "data")
+    (folder / "untagged").mkdir()
+    source = Path(shutil.copy(HERE / "untagged" / name, folder / "untagged"))
+    tagged = source.with_suffix(".tagged.ipynb")
+    api.suggest(source, tagged)
+    return verified(tagged)
+
+
+@pytest.fixture(scope="module")
+def proofs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Equality]]]:
+    """Two at a time: each runs its notebook at least twice."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        asked = {name: pool.submit(verified, HERE / name) for name in NAMES}
+        for name in SUGGESTED:
+            asked[f"untagged/{name}"] = pool.submit(suggested, name, tmp_path_factory.mktemp("suggested"))
+        yield asked
+
+
+@pytest.mark.parametrize("name", [*NAMES, *(f"untagged/{name}" for name in SUGGESTED)])
+def test_isolated_steps_are_proved_equal_to_the_notebook(name: str, proofs: dict[str, Future[Equality]]) -> None:
+    proof = proofs[name].result()
+    assert (proof.status, proof.exit_code, proof.first) == ("equal", 0, None)
+    assert len(proof.boundaries) > 20
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_isolated_steps_print_what_the_plain_notebook_prints(name: str, tmp_path: Path) -> None:
+    """Side by side, on what was recorded with papermill alone."""
+    out = tmp_path / "out.ipynb"
+    result = api.run(
+        HERE / name, engine="steps", executor="processes", trackers=(), runs=tmp_path, output=out, allow_shell=True
+    )
+    assert (result.failure, result.failed_tests) == (None, ())
+    cells = nbformat.read(out, as_version=4).cells
+    authors = [cell for cell in cells if "injected-parameters" not in cell.metadata.get("tags", ())]
+    expected: dict[str, str] = json.loads(PRINTED.read_text(encoding="utf-8"))[name]
+    texts = {str(index): stdout(cell) for index, cell in enumerate(authors) if str(index) in expected}
+    assert texts == expected
