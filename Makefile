@@ -43,6 +43,7 @@ dist: $(STAMP) ## build the wheel, install it in an empty environment and run th
 
 bench: $(STAMP) ## measure side by side with peers (see benchmarks/)
 	$(BIN)/python benchmarks/start_up.py
+	$(BIN)/python benchmarks/inspect_speed.py
 
 clean: ## remove what the other words made
 	rm -rf $(VENV) build dist runs demo mlruns mlflow.db .nb2prod .pytest_cache .mypy_cache .ruff_cache

@@ -32,8 +32,9 @@ def check(pipeline: Pipeline) -> Iterator[Finding]:
         binding = read.binding
         if read.source == "exploration" or read.name == RANDOM or binding is None or binding == read.surviving:
             continue
-        severity: Severity = "warning" if binding.changed else SEVERITY
         isolated = binding.changed and binding.cell in sure
+        guess: Severity = "warning" if isolated else "note"
+        severity = guess if binding.changed else SEVERITY
         yield Finding(CODE, severity, _message(read), _fix(read), read.cell, read.line, isolated=isolated)
 
 
