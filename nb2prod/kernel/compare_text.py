@@ -20,7 +20,8 @@ MASKS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("the time of day", re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)?\b")),
     ("the time of day", re.compile(r"\b\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?\b")),
     ("whether a file was there", re.compile(r"^(?:Writing|Overwriting)(?= \S+$)")),  # what %%writefile says
-    ("a time that was measured", re.compile(rf"\b\d+(?:[.,]\d+)?(?:e-?\d+)?\s?{UNIT}\b(?!/)")),
+    ("a time that was measured", re.compile(r"(?<=^CPU times: ).*$|(?<=^Wall time: ).*$")),  # what %%time says
+    ("a time that was measured", re.compile(rf"\b\d+(?:[.,]\d+)?(?:e[-+]?\d+)?\s?{UNIT}\b(?!/)")),
     ("a time that was measured", re.compile(r"(?i)(?<=time)\s*[:=]\s*\d+(?:\.\d+)?")),
 )
 LONGEST = 60

@@ -348,6 +348,12 @@ TEXTS: dict[str, tuple[str, str, str, str]] = {
     "an address": ("<T at 0x7f3a51c0>\n", "<T at 0x7f66d2e0>\n", "uncompared", ""),
     "a measured time": ("done in 0.31 s\n", "done in 0.29 s\n", "uncompared", ""),
     "what %time prints": ("CPU times: user 3 μs, sys: 1 μs\n", "CPU times: user 2 μs, sys: 0 ns\n", "uncompared", ""),
+    "a longer time of %time": (
+        "CPU times: user 3 s\nWall time: 1e+03 ns\n",
+        "CPU times: user 4 s\nWall time: 1min 2s\n",
+        "uncompared",
+        "",
+    ),
     "the time of day": ("2024-01-01 10:00:00 go\n", "2024-01-02 11:30:12 go\n", "uncompared", ""),
     "what %%writefile prints": ("Overwriting a.py\n", "Writing a.py\n", "uncompared", ""),
     "a time and a word": ("a in 0.31 s\n", "b in 0.29 s\n", "different", "line 1"),
