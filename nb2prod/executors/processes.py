@@ -7,4 +7,5 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 
 def open() -> Executor:
-    return ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0)), thread_name_prefix="step")
+    # two also on one core: a step that waits (for a service, a file) must not hold up the others
+    return ThreadPoolExecutor(max_workers=max(2, len(os.sched_getaffinity(0))), thread_name_prefix="step")
