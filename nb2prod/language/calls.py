@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -406,8 +407,9 @@ class Calls(Values):
                 frame.again = True
         return frozenset(frame.returns)
 
+    @abstractmethod
     def body(self, statements: Sequence[ast.stmt]) -> None:
-        raise NotImplementedError
+        """Walk statements in order; see `flow`."""
 
     def _not_followed(self, node: ast.AST, code: Thing, given: Given) -> Things:
         """Too much code: the arguments and what the function reads may be changed and given back."""

@@ -18,7 +18,7 @@ from nb2prod.language.aliases import Memory
 from nb2prod.language.flow import Walk
 from nb2prod.language.uses import BindUse, CellNames, Function, ReadUse, Touch
 
-__all__ = ["BindUse", "CellNames", "Function", "Memory", "ReadUse", "Touch", "functions_of", "names_of", "root_name"]
+__all__ = ["BindUse", "CellNames", "Function", "Memory", "ReadUse", "Touch", "functions_of", "names_of"]
 
 
 def names_of(tree: ast.Module, known: Mapping[str, Function] | None = None, memory: Memory | None = None) -> CellNames:
@@ -50,13 +50,6 @@ def functions_of(trees: Iterable[ast.Module]) -> dict[str, Function]:
             known.pop(bind.name, None)
         known |= names.functions
     return known
-
-
-def root_name(node: ast.expr) -> str | None:
-    """`df` for `df.loc[0, "x"]`; None when the object comes from a call or a literal."""
-    while isinstance(node, ast.Attribute | ast.Subscript | ast.Starred):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else None
 
 
 def _names(walk: Walk) -> CellNames:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -40,7 +41,7 @@ class Frame:
     again: bool = False  # it called itself with something else
 
 
-class Values(ast.NodeVisitor):
+class Values(ast.NodeVisitor, ABC):
     """The state of the walk, and the expressions that are no calls."""
 
     def __init__(self, memory: Memory) -> None:
@@ -192,8 +193,9 @@ class Values(ast.NodeVisitor):
         self.branches([node.body], [node.orelse], or_none=False, into=found)
         return frozenset(found)
 
+    @abstractmethod
     def branches(self, *bodies: Iterable[ast.AST], or_none: bool, into: set[Thing] | None = None) -> None:
-        raise NotImplementedError
+        """Visit alternatives from the same state; see `flow`."""
 
     def _listed(self, node: ast.List | ast.Tuple | ast.Set) -> Things:
         items = [self._element(item) for item in node.elts]
@@ -259,8 +261,9 @@ class Values(ast.NodeVisitor):
         self.frames += reversed(inner)
         return things
 
+    @abstractmethod
     def bind(self, name: str, line: int, things: Things, kind: BindingKind = "value") -> None:
-        raise NotImplementedError
+        """A name is given a value; see `flow`."""
 
     def visit_Await(self, node: ast.Await) -> Things:
         return self.value(node.value)
@@ -281,8 +284,9 @@ class Values(ast.NodeVisitor):
                 break
         return things
 
+    @abstractmethod
     def iterated(self, things: Things, node: ast.AST) -> Things:
-        raise NotImplementedError
+        """What a loop over `things` hands out; see `calls`."""
 
     def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> Things:
         source = self.iterated(self.value(node.generators[0].iter), node)
@@ -342,8 +346,9 @@ class Values(ast.NodeVisitor):
         self.change(whole, target, memory=not shallow)
         self.memory.hold(whole, things)
 
+    @abstractmethod
     def dunder(self, things: Things, method: str, node: ast.AST) -> Things:
-        raise NotImplementedError
+        """What a special method of a class of the notebook does when it is called; see `calls`."""
 
     # -- functions as values ----------------------------------------------------------------------------------------
 
