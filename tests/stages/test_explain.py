@@ -128,9 +128,10 @@ def test_no_failure_breaks_the_explaining(error: str, said: str, trace: str, sou
 
 
 @pytest.mark.parametrize("size", [10_000, 1_000_000])
-def test_a_message_of_any_length_is_looked_at_in_no_time(size: int) -> None:
+def test_a_message_of_any_length_is_explained_in_a_few_words_or_not_at_all(size: int) -> None:
     """Patterns see the beginning of a message and the end of a traceback; none of them goes back and forth."""
     pipeline = compile_notebook(Notebook(Path("nb.ipynb"), (Cell(0, "code", "x = 1", ("step:a",)),)))
     for error in ("ValueError", "KeyError", "CalledProcessError", "URLError", "ImportError"):
         for text in ("'" * size, "a/" * (size // 2), "host='" * (size // 6), "Command '" * (size // 9)):
-            failures.explained(Failure("cell", f"{error}: {text}", "a", 0, 1, text), pipeline, Here())
+            found = failures.explained(Failure("cell", f"{error}: {text}", "a", 0, 1, text), pipeline, Here())
+            assert found is None or len(found.what) + len(found.fix) < 10_000

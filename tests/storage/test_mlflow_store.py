@@ -126,9 +126,10 @@ def test_an_old_file_store_is_refused_with_the_way_out(
 def test_any_other_store_is_not_refused(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder `mlruns` with artifacts of a SQLite store, which has no `meta.yaml`, is no file store."""
     (tmp_path / "mlruns" / "1").mkdir(parents=True)
-    mlflow_store.refuse_file_store()
+    assert mlflow_store.refuse_file_store() is None
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    mlflow_store.refuse_file_store()
+    assert mlflow_store.refuse_file_store() is None
+    assert [path.name for path in sorted(tmp_path.rglob("*"))] == ["mlruns", "1"]
 
 
 def test_a_store_that_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
