@@ -73,17 +73,23 @@ def two_hosts(piece: Piece, numbers: Iterable[int], hosts: Mapping[int, Host]) -
 def outdated(piece: Piece, report: Report, under_way: Mapping[int, Any], values: Values) -> Failure | None:
     """A failure when a later piece had begun with something that this piece has now changed.
 
-    Of a random stream only who draws from it notices: that is known when the later piece has ended.
+    Of a random stream only who draws from it notices, and of an object that two names share only who leaves a version
+    of it too: that is known when both pieces have ended.
     """
     mine = under_way[piece.order]
     for state in mine.drew & RANDOM:
         if values.ambient_for(piece.order).get(state) != mine.surroundings.get(state):
             return _late("an earlier step", piece, WHAT[state])
+    left = values.left_by(piece.order)
+    for name, version in mine.delivered.items():
+        if name in left and values.seen(name, piece.order) != version:
+            return _late("an earlier step", piece, f"`{name}`")
     who = f"step {piece.step}" if piece.step else "a cell of no step"
     for order, other in under_way.items():
         if order <= piece.order:
             continue
-        late = next((f"`{name}`" for name, seen in other.saw.items() if values.seen(name, order) != seen), "")
+        late = next((f"`{name}`" for name, seen in other.saw.items() if values.changed(name, order) != seen), "")
+        late = late or next((f"`{name}`" for name in other.delivered if name in values.left_by(order) & left), "")
         states = mine.drew & (other.drew or set()) & RANDOM | mine.drew - RANDOM
         unseen = next((f"its process ({kept.path})" for kept in report.stays if not kept.name), "")
         late = late or next((WHAT[state] for state in states), "") or unseen

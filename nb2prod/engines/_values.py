@@ -15,11 +15,15 @@ from nb2prod.kernel.step_work import Packed, Report
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A name's value as piece `order` left it: in `packed`, or in process `host`; neither: the name was deleted."""
+    """A name's value as piece `order` left it: in `packed`, or in process `host`; neither: the name was deleted.
+
+    `same` when the piece has not changed it, only what shares an object with it.
+    """
 
     order: int
     packed: Packed | None = None
     host: int | None = None
+    same: bool = field(default=False, compare=False)
 
     @property
     def is_gone(self) -> bool:
@@ -37,9 +41,9 @@ class Values:
         """What a piece left behind."""
         for packed in report.parcels:
             for name in packed.names:
-                self._add(name, Version(order, packed))
+                self._add(name, Version(order, packed, same=name in report.same))
         for name in report.hosted:
-            self._add(name, Version(order, host=host))
+            self._add(name, Version(order, host=host, same=name in report.same))
         for name in report.gone:
             self._add(name, Version(order))
         for packed in report.ambient:
@@ -52,6 +56,14 @@ class Values:
     def seen(self, name: str, order: int) -> Version | None:
         """The version that a piece of that number sees."""
         return _last(self.versions.get(name, ()), order)
+
+    def changed(self, name: str, order: int) -> Version | None:
+        """The last version before a piece of that number that differs from the one before it."""
+        return _last([version for version in self.versions.get(name, ()) if not version.same], order)
+
+    def left_by(self, order: int) -> frozenset[str]:
+        """The names that a piece has left a version of."""
+        return frozenset(name for name, found in self.versions.items() if any(one.order == order for one in found))
 
     def ambient_for(self, order: int) -> dict[str, Packed]:
         found = {name: _last(versions, order) for name, versions in self.ambient.items()}
@@ -73,13 +85,17 @@ class Values:
         return found
 
     def followed(self, names: Iterable[str], order: int) -> dict[str, Version | None]:
-        """What a piece sees of `names`, and of what the functions among them read; not of what only travels along."""
+        """What a piece sees of `names`, and of what the functions among them read; not of what only travels along.
+
+        Of each the version that last differed from the one before it.
+        """
         found: dict[str, Version | None] = {}
         pending = list(names)
         while pending:
             name = pending.pop()
             if name not in found:
-                version = found[name] = self.seen(name, order)
+                version = self.seen(name, order)
+                found[name] = self.changed(name, order)
                 pending += version.packed.needs if version is not None and version.packed is not None else ()
         return found
 

@@ -66,10 +66,11 @@ class _On:
 
 @dataclasses.dataclass(slots=True)
 class _Under_way:
-    """A piece that has begun: what each name that it reads was when it began."""
+    """A piece that has begun: what each name that it reads was when it began, and what was delivered to it."""
 
     piece: Piece
     saw: Mapping[str, Version | None]
+    delivered: Mapping[str, Version]
     surroundings: Mapping[str, Packed]
     drew: frozenset[str] | None = None  # ambient states that it changed; None: it has not ended
 
@@ -249,7 +250,7 @@ class _Run:
     ) -> Work:
         surroundings = self.values.ambient_for(piece.order)
         saw = self.values.followed(piece.reads, piece.order)
-        self.under_way[piece.order] = _Under_way(piece, saw, surroundings)
+        self.under_way[piece.order] = _Under_way(piece, saw, wanted, surroundings)
         before, later = self.pieces[: piece.order], self.pieces[piece.order + 1 :]
         live = (self.in_functions | self.values.needed()).union(*(other.loads for other in later))
         stale: frozenset[str] = frozenset()

@@ -114,6 +114,47 @@ def fingerprint(namespace: Mapping[str, Any], names: Iterable[str]) -> str:
     return sink.hash.hexdigest()
 
 
+class Before:
+    """Values of one parcel as they were, to tell later which of them are not what they were.
+
+    `values` must hold all of its names as they are bound in `namespace` now.
+    """
+
+    def __init__(self, namespace: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        self._values = values
+        self.names = tuple(values)
+        self._together = fingerprint(namespace, self.names)
+        several = len(self.names) > 1
+        self._each = {name: fingerprint(namespace, [name]) for name in self.names} if several else {}
+        self._parts = _parts(namespace, self.names) if several else {}
+
+    def changed(self, namespace: Mapping[str, Any]) -> set[str]:
+        """Names that are bound to something else, that hold something else, or that share something else."""
+        there = [name for name in self.names if namespace.get(name, self) is self._values[name]]
+        if len(there) == len(self.names) and self._together and fingerprint(namespace, there) == self._together:
+            return set()
+        kept = [name for name in there if (old := self._each.get(name)) and old == fingerprint(namespace, [name])]
+        now = _parts(namespace, kept)
+        # the names that something else is shared between now are not what they were, though each looks the same
+        return set(self.names) - set(kept) if _shared(self._parts, kept) == _shared(now, kept) else set(self.names)
+
+
+def _parts(namespace: Mapping[str, Any], names: Iterable[str]) -> dict[str, set[int]]:
+    looks = [_look(namespace, name) for name in names]
+    for look in looks:
+        look.alive.clear()
+    return {look.name: look.parts | look.roots.keys() for look in looks}
+
+
+def _shared(parts: Mapping[str, set[int]], names: Iterable[str]) -> dict[int, list[str]]:
+    """What more than one of the names consists of, and of which of them."""
+    found: dict[int, list[str]] = {}
+    for name in names:
+        for part in parts[name]:
+            found.setdefault(part, []).append(name)
+    return {part: having for part, having in found.items() if len(having) > 1}
+
+
 # -- what shares what ------------------------------------------------------------------------------------------------
 
 

@@ -24,7 +24,8 @@ class Watch(MetaPathFinder):
     """Finds modules as Python would, and looks at those that nobody installed right after their code has run."""
 
     def __init__(self) -> None:
-        self._installed = {Path(place).resolve() for place in (sys.prefix, sys.base_prefix)}
+        ours = Path(__file__).parents[1]  # not the author's, wherever it lies
+        self._installed = {Path(place).resolve() for place in (sys.prefix, sys.base_prefix, ours)}
         self._prints: dict[str, str] = {}
 
     def find_spec(

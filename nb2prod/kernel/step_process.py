@@ -111,7 +111,7 @@ class _Process:
             return
         for _, values in delivered:
             self.namespace.update(values)
-        before = [(packed, values, carry.fingerprint(self.namespace, packed.names)) for packed, values in delivered]
+        before = [carry.Before(self.namespace, values) for _, values in delivered]
         surroundings = ambient.taken()
         if self._cells(wanted):
             self._say("report", self._report(wanted, before, surroundings))
@@ -198,20 +198,18 @@ class _Process:
 
     # -- what is left ------------------------------------------------------------------------------------------------
 
-    def _report(
-        self, wanted: Work, before: list[tuple[Packed, dict[str, Any], str]], surroundings: Mapping[str, Any]
-    ) -> Report:
+    def _report(self, wanted: Work, before: list[carry.Before], surroundings: Mapping[str, Any]) -> Report:
         changed: set[str] = set()
-        for packed, values, print_before in before:
-            moved = {name for name in packed.names if self.namespace.get(name, self) is not values[name]}
-            there = [name for name in packed.names if name in self.namespace]
-            if moved or not print_before or carry.fingerprint(self.namespace, there) != print_before:
-                changed |= set(packed.names)
-        delivered = {name for packed, _, _ in before for name in packed.names}
+        really: set[str] = set()
+        for values in before:
+            if different := values.changed(self.namespace):
+                changed |= set(values.names)
+                really |= different
+        delivered = {name for values in before for name in values.names}
         names = self._names(wanted)
         fresh = {name for name in names if name not in delivered or name in changed or name in self.hosted}
         gone = (delivered | self.hosted) - names
-        parcels, stays = self._packed(wanted, names, fresh)
+        parcels, stays = self._packed(wanted, names, fresh, delivered)
         unseen = self._unseen(wanted)
         if unseen:
             # everything that comes after runs here: nothing has to leave
@@ -226,7 +224,7 @@ class _Process:
             parcels=tuple(_written(parcel, Path(wanted.values)) for parcel in parcels),
             ambient=tuple(_written(parcel, Path(wanted.values)) for parcel in around),
             gone=frozenset(gone),
-            changed=tuple(sorted(changed & names)),
+            same=frozenset(delivered & names - really),
             stays=tuple(stays),
             hosted=self.hosted,
         )
@@ -257,9 +255,14 @@ class _Process:
         bound = {name for name, value in self.namespace.items() if self.own.get(name, self) is not value}
         return bound - ipythons
 
-    def _packed(self, wanted: Work, names: set[str], fresh: set[str]) -> tuple[list[carry.Parcel], list[carry.Kept]]:
-        """Parcels of all that is new, or shares something with what is new, and may be read later."""
-        live = names & wanted.live
+    def _packed(
+        self, wanted: Work, names: set[str], fresh: set[str], delivered: set[str]
+    ) -> tuple[list[carry.Parcel], list[carry.Kept]]:
+        """Parcels of all that is new, or shares something with what is new, and may be read later.
+
+        Also of what was delivered: a piece that runs at the same time may have tied something else to it.
+        """
+        live = names & (wanted.live | delivered)
         while True:
             parcels, kept = carry.pack(self.namespace, sorted(live), fresh)
             more = {need for parcel in parcels for need in parcel.needs if need in names} - live - wanted.imported

@@ -66,13 +66,13 @@ class Work:
 class Report:
     """What a piece of work left behind.
 
-    `parcels` hold what is new or changed, `gone` names that were deleted, `changed` delivered names whose values are
-    not what they were. When something cannot leave (`stays`), all of `hosted` stays with it in the process.
+    `parcels` hold what is new or changed and what shares an object with it, `gone` names that were deleted, `same`
+    delivered names whose values are what they were. When something cannot leave (`stays`), all of `hosted` stays with it in the process.
     """
 
     parcels: tuple[Packed, ...] = ()
     ambient: tuple[Packed, ...] = ()
     gone: frozenset[str] = frozenset()
-    changed: tuple[str, ...] = ()
+    same: frozenset[str] = frozenset()
     stays: tuple[Kept, ...] = ()
     hosted: frozenset[str] = frozenset()

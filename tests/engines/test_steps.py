@@ -249,3 +249,61 @@ def test_what_a_module_beside_the_notebook_keeps_is_kept_with_its_process(tmp_pa
     result = ran(tmp_path, *rows, executor=executor)
     assert printed(result)["c"] == "[2] 3\n"
     assert "changes what the module counting keeps" in result.steps[2].reason
+
+
+AT_ONCE = "import time\nfrom pathlib import Path\n"
+WAIT = "for _ in range(60):\n    if Path('{0}').exists():\n        break\n    time.sleep(0.05)\n"
+FIRST = "Path('b').touch()\n" + WAIT.format("c")  # ends when the other has begun
+SECOND = WAIT.format("b") + "Path('c').touch()\n"
+
+
+def test_a_name_that_only_shares_an_object_with_what_a_step_makes_may_be_read_meanwhile(tmp_path: Path) -> None:
+    """`pair` is packed anew with `more`, which holds it; its value is what it was, and `c` may have it as it was."""
+    rows: list[Row] = [
+        ("imports", AT_ONCE),
+        ("step:a", "pair = [1, 2]"),
+        ("step:b", f"{FIRST}more = [pair, pair]"),
+        ("step:c", f"{SECOND}total = sum(pair)"),
+        ("step:d", "more[0].append(3)\nprint(pair, more, total)"),
+    ]
+    result = ran(tmp_path, *rows, executor="processes")
+    assert printed(result)["d"] == "[1, 2, 3] [[1, 2, 3], [1, 2, 3]] 3\n"
+
+
+def test_two_steps_that_each_tie_something_to_one_object_share_it_in_the_end(tmp_path: Path) -> None:
+    """The notebook has one list in `one` and `two`; two processes would make two of it."""
+    rows: list[Row] = [
+        ("imports", AT_ONCE),
+        ("step:a", "pair = [1, 2]"),
+        ("step:b", f"{FIRST}one = [pair]"),
+        ("step:c", f"{SECOND}two = [pair]"),
+        ("step:d", "one[0].append(3)\nprint(two)"),
+    ]
+    assert printed(ran(tmp_path, *rows, executor="processes"))["d"] == "[[1, 2, 3]]\n"
+    assert printed(ran(tmp_path, *rows))["d"] == "[[1, 2, 3]]\n"
+
+
+def test_two_steps_that_tie_something_to_one_object_unseen_are_refused(tmp_path: Path) -> None:
+    """What `sorted` gives holds the lists of `pair`, and the code does not show it; packing does."""
+    rows: list[Row] = [
+        ("imports", AT_ONCE),
+        ("step:a", "pair = [[1], [2, 3]]"),
+        ("step:b", f"{FIRST}one = sorted(pair)"),
+        ("step:c", f"{SECOND}two = sorted(pair)"),
+        ("step:d", "one[0].append(4)\nprint(two)"),
+    ]
+    refused = ran(tmp_path, *rows, executor="processes")
+    assert refused.failure is not None
+    assert (refused.failure.kind, "changed `pair`" in refused.failure.message) == ("isolation", True)
+    assert printed(ran(tmp_path, *rows))["d"] == "[[1, 4], [2, 3]]\n"
+
+
+def test_a_test_of_a_step_changes_nothing_that_its_process_is_kept_for(tmp_path: Path) -> None:
+    """Our own modules are nobody's hidden state, also where they lie beside the author's."""
+    rows: list[Row] = [
+        ("step:a", "x = 1"),
+        ("test:a", "def test_x():\n    assert x == 1"),
+        ("step:b", "import os\nprint(os.getpid(), x)"),
+    ]
+    reasons = {step.name: step.reason for step in ran(tmp_path, *rows).steps}
+    assert reasons["b"] == "every step runs, each in its own process"
