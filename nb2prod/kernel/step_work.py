@@ -67,7 +67,8 @@ class Report:
     """What a piece of work left behind.
 
     `parcels` hold what is new or changed and what shares an object with it, `gone` names that were deleted, `same`
-    delivered names whose values are what they were. When something cannot leave (`stays`), all of `hosted` stays with it in the process.
+    delivered names whose values are what they were. When something cannot leave (`stays`), all of `hosted` stays with
+    it in the process.
     """
 
     parcels: tuple[Packed, ...] = ()
