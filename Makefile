@@ -27,7 +27,7 @@ check: $(STAMP) ## formatting, lint, types, architecture, the docs' own promises
 	$(BIN)/python -m pytest tests/test_architecture.py tests/test_docs.py
 
 test: $(STAMP) ## the tests, on real kernels, stores, HTTP and data
-	$(BIN)/python -m pytest --durations=10
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --durations=25
 
 demo: $(STAMP) ## one notebook all the way: inspect, check, run, test, package, verify, serve, a request
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash notebooks/demo.sh
