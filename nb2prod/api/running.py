@@ -1,0 +1,104 @@
+"""Running a notebook, and its tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from nb2prod import plugins
+from nb2prod.api._pipelines import findings, load_pipeline
+from nb2prod.core.errors import UsageError
+from nb2prod.core.result import Result
+
+if TYPE_CHECKING:
+    from nb2prod.core.ports import Engine
+    from nb2prod.core.result import TestResult
+
+TRACKERS = ("mlflow", "console")
+SHELL = "shell-in-step"
+
+
+def run(
+    notebook: Path | str,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    texts: Mapping[str, str] | None = None,
+    engine: str | Engine = "papermill",
+    executor: str = "serial",
+    trackers: Sequence[str] = TRACKERS,
+    runs: Path | str = "runs",
+    output: Path | str | None = None,
+    kernel: str | None = None,
+    experiment: str = "",
+    timeout: float | None = None,
+    only_steps: bool = False,
+    allow_shell: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> Result:
+    """Run a notebook headless. `parameters` are values; `texts` are a command line's words for more of them.
+
+    `allow_shell` lets isolated steps call the shell; `options` are the engine's own. Raises FindingsError when the
+    notebook has findings of severity error (for isolated steps also those that speak of them), BadParameter before a
+    kernel starts. What the notebook's own code does wrong is in the result.
+    """
+    from nb2prod.stages.check import refuse_errors
+    from nb2prod.stages.plan import plan as make_plan
+    from nb2prod.stages.run import run as run_plan
+
+    pipeline = load_pipeline(notebook)
+    name = engine if isinstance(engine, str) else "papermill"
+    plan = make_plan(
+        pipeline,
+        parameters or {},
+        texts=texts,
+        engine=name,
+        executor=executor,
+        runs=Path(runs),
+        output=None if output is None else Path(output),
+        kernel=kernel,
+        experiment=experiment,
+        timeout=timeout,
+        only_steps=only_steps,
+        options=options or {},
+    )
+    runner = engine_on(engine, executor)
+    found = [one for one in findings(pipeline) if not (allow_shell and one.code == SHELL)]
+    refuse_errors(pipeline, found, isolated=getattr(runner, "ISOLATED", False))
+    return run_plan(plan, runner, [plugins.find("trackers", tracker) for tracker in trackers])
+
+
+def engine_on(engine: str | Engine, executor: str) -> Engine:
+    """The engine, with its steps where the executor runs them."""
+    runner: Any = plugins.find("engines", engine) if isinstance(engine, str) else engine
+    where = plugins.find("executors", executor)
+    if hasattr(runner, "on"):
+        runner = runner.on(where)
+    elif executor != "serial":
+        raise UsageError(
+            f"the engine {engine} runs everything in one process", fix=f"--engine steps --executor {executor}"
+        )
+    return cast("Engine", runner)
+
+
+def load_result(directory: Path | str) -> Result:
+    """The result of an earlier run, from its journal."""
+    from nb2prod.core.events import fold
+    from nb2prod.storage import journal
+
+    return fold(journal.read(Path(directory)))
+
+
+def test(
+    notebooks: Sequence[Path | str],
+    *,
+    junit: Path | None = None,
+    select: str | None = None,
+    parameters: Mapping[str, str] | None = None,
+    quiet: bool = False,
+) -> tuple[tuple[TestResult, ...], int]:
+    """The notebooks' tests through pytest: what came of each, and the exit code (0, 1, 3, 4 …)."""
+    from nb2prod.stages.test import run_pytest
+
+    paths = [Path(notebook) for notebook in notebooks]
+    return run_pytest(paths, junit=junit, select=select, parameters=parameters or {}, quiet=quiet)
