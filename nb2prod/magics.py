@@ -35,7 +35,7 @@ HELP: dict[str, str] = {
     "functions": "%%functions\n\nFunctions and classes that every step has.",
     "setup": "%%setup\n\nAmbient state that every step needs first: seeds, options, environment.",
     "step": "%%step NAME [--after STEP] [--metric NAME] [--model NAME] [--example NAME] [--plot NAME]\n"
-    "            [--retries N] [--timeout SECONDS] [--cache off] [--reads PATH]\n\n"
+    "            [--retries N] [--retry-on ERROR] [--timeout SECONDS] [--cache off] [--reads PATH]\n\n"
     "A step of the pipeline. Below the cell stands what it read, what it wrote and how long it took.",
     "test": "%%test [STEP]\n\nTests of a step, or of the pipeline: ordinary pytest. The cell fails when a test fails.",
     "pipeline": "%pipeline [--notebook PATH]                     draw the pipeline of this notebook\n"

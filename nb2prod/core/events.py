@@ -98,6 +98,15 @@ class TestFinished(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ResourcesUsed(Event):
+    """What one cell of a step took: `cpu` in seconds of one processor, `memory` at its peak in bytes."""
+
+    step: str
+    cpu: float
+    memory: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepFinished(Event):
     """The step's own cells are done; its tests may follow."""
 
@@ -127,6 +136,7 @@ EVENTS: Mapping[str, type[Event]] = {
         MetricMeasured,
         ArtifactKept,
         TestFinished,
+        ResourcesUsed,
         StepFinished,
         RunFinished,
     )
@@ -175,6 +185,9 @@ def _after(result: Result, event: Event) -> Result:
         case MetricMeasured(step=step, name=name, value=value):
             metrics = next(s.metrics for s in result.steps if s.name == step)
             return _with_step(result, step, metrics={**metrics, name: value})
+        case ResourcesUsed(step=step, cpu=cpu, memory=memory):
+            before = next(s for s in result.steps if s.name == step)
+            return _with_step(result, step, cpu=before.cpu + cpu, memory=max(before.memory, memory))
         case DatasetRead(dataset=dataset):
             return dataclasses.replace(result, datasets=(*result.datasets, dataset))
         case ArtifactKept(artifact=artifact):

@@ -34,6 +34,7 @@ class Role:
     examples: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
     retries: int = 0
+    retry_on: tuple[str, ...] = ()
     timeout: float | None = None
     cache: bool = True
     reads: tuple[str, ...] = ()
@@ -153,6 +154,7 @@ class NotebookTest:
 class Step:
     """Cells that belong together, with what they read from others and what others read from them.
 
+    `retries` is how often it is tried again after an error that `retry_on` names (or any, when that is empty).
     `test_inputs` are names that only its tests read, from other steps (`test_edges` says which) or from parameters.
     """
 
@@ -170,6 +172,7 @@ class Step:
     plots: tuple[str, ...] = ()
     tests: tuple[NotebookTest, ...] = ()
     retries: int = 0
+    retry_on: tuple[str, ...] = ()
     timeout: float | None = None
     cache: bool = True
     reads: tuple[str, ...] = ()

@@ -93,7 +93,10 @@ class TestResult:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """`printed` is what the step wrote to stdout; `reason` why it ran or was skipped."""
+    """`printed` is what the step wrote to stdout; `reason` why it ran or was skipped.
+
+    `cpu` are seconds of one processor, `memory` is the most that its process held, in bytes; 0 when nothing ran.
+    """
 
     name: str
     status: StepStatus = "waiting"
@@ -101,6 +104,8 @@ class StepResult:
     printed: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
+    cpu: float = 0.0
+    memory: int = 0
 
 
 @dataclass(frozen=True, slots=True)

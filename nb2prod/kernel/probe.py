@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from nb2prod.core.errors import BadParameter
-from nb2prod.core.events import Event, ParametersComputed, TestFinished
+from nb2prod.core.events import Event, ParametersComputed, ResourcesUsed, TestFinished
 from nb2prod.core.pipeline import Plan
 from nb2prod.core.result import TestResult
-from nb2prod.kernel import boundary, tracked_call
+from nb2prod.kernel import boundary, tracked_call, usage
 from nb2prod.kernel.keep import CannotKeep, Keeper
 from nb2prod.language.parameter_types import source_of
 from nb2prod.language.plain import plain as plain_cell
@@ -34,15 +34,16 @@ class Probe:
         self.keeper = Keeper(self.plan.pipeline, directory)
         self.results: list[TestResult] = []
         self.parameters_told = False
+        self.meter: usage.Meter | None = None
 
     def enter(self, step: str, cell: int | None, environment: Mapping[str, str], *, first: bool) -> list[Event]:
         """Before a cell of `step` (empty: before the cells of none that follow)."""
         role = self.plan.pipeline.roles[cell] if cell is not None else None
         tracked_call.end()
         tracked_call.begin(environment, role.body if role is not None else "")
-        if not first:
-            return []
-        return [*self._computed(), *self.keeper.before(step, self.namespace)]
+        events = [*self._computed(), *self.keeper.before(step, self.namespace)] if first else []
+        self.meter = usage.Meter() if step else None
+        return events
 
     def _computed(self) -> list[Event]:
         """Once, before the first step: the values of the parameters that the plan could not know."""
@@ -56,7 +57,16 @@ class Probe:
     def leave(self, step: str, *, last: bool) -> list[Event]:
         """After a cell of `step`. Raises CannotKeep when a tagged value is not there, or not usable."""
         tracked_call.end()
-        return self.keeper.after(step, self.namespace) if last else []
+        used = self._used(step)
+        return [*used, *self.keeper.after(step, self.namespace)] if last else used
+
+    def _used(self, step: str) -> list[Event]:
+        """What the cell took of the machine: said before its values are looked at, which takes something too."""
+        meter, self.meter = self.meter, None
+        if meter is None:
+            return []
+        cpu, memory = meter.read()
+        return [ResourcesUsed(step=step, cpu=round(cpu, 3), memory=memory)]
 
     def test(self, cell: int) -> Any:
         """Run a test cell on the notebook's values as they are now; the returned object shows the results."""

@@ -20,7 +20,10 @@ from nb2prod.core.pipeline import Role, RoleKind
 
 BARE: tuple[str, ...] = ("parameters", "imports", "functions", "setup", "test", "skip")
 NAMED: tuple[str, ...] = ("step", "test")
-OPTIONS: tuple[str, ...] = ("after", "metric", "model", "example", "plot", "retries", "timeout", "cache", "reads")
+OPTIONS: tuple[str, ...] = (
+    *("after", "metric", "model", "example", "plot"),
+    *("retries", "retry-on", "timeout", "cache", "reads"),
+)
 MAGICS: tuple[str, ...] = ("parameters", "imports", "functions", "setup", "step", "test")
 STEP_NAME = re.compile(r"[^\W\d][\w.-]*\Z")
 LONGEST_NAME = 100
@@ -238,6 +241,10 @@ def _role(
     cache = said.get("cache", ("on",))[-1].lower()
     if cache not in ("on", "off", "enabled", "disabled"):
         problems.append(f"cache:{cache} is neither cache:on nor cache:off")
+    errors = said.get("retry-on", ())
+    problems += [f"retry-on:{name} is not the name of an error" for name in errors if not _is_dotted(name)]
+    if errors and not retries:
+        problems.append(f"retry-on:{errors[0]} does not say how often: add retries:3")
     for option in ("metric", "model", "example", "plot"):
         problems += [
             f"{option}:{value} is not a name that a cell can bind"
@@ -255,6 +262,7 @@ def _role(
         examples=said.get("example", ()),
         plots=said.get("plot", ()),
         retries=int(retries or 0),
+        retry_on=errors,
         timeout=timeout,
         cache=cache not in ("off", "disabled"),
         reads=said.get("reads", ()),
@@ -267,6 +275,10 @@ def _as_python_has_it(option: str, value: str) -> str:
     """A name in the form in which Python binds it (NFKC), a step's name in the one in which steps are named."""
     form: Literal["NFC", "NFKC"] = "NFC" if option == "after" else "NFKC"
     return value if option in ("reads", "cache") else unicodedata.normalize(form, value)
+
+
+def _is_dotted(name: str) -> bool:
+    return all(part.isidentifier() for part in name.split("."))
 
 
 def _number(

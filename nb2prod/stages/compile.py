@@ -203,6 +203,7 @@ def _step(
         plots=tuple(dict.fromkeys(word for role in said for word in role.plots)),
         tests=tuple(tests),
         retries=max(role.retries for role in said),
+        retry_on=tuple(dict.fromkeys(word for role in said for word in role.retry_on)),
         timeout=min((role.timeout for role in said if role.timeout is not None), default=None),
         cache=all(role.cache for role in said),
         reads=tuple(dict.fromkeys(word for role in said for word in role.reads)),

@@ -23,6 +23,7 @@ from nb2prod.core.events import (
     Event,
     KernelStarted,
     MetricMeasured,
+    ResourcesUsed,
     RunFinished,
     RunStarted,
     StepFinished,
@@ -37,6 +38,7 @@ from nb2prod.core.result import Failure, StepStatus, TestResult
 TRACEBACK_LINES = 8
 MESSAGE_LINES = 5
 _SHOWN_TESTS = 10
+_LITTLE_CPU = 0.1  # seconds
 _SHOWN_METRICS = 6  # of a step's row in the live display
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f]")
 _MARKS: Mapping[str, tuple[str, str]] = {
@@ -92,6 +94,13 @@ class _Row:
     passed: int = 0
     failed: int = 0
     reason: str = ""
+    cpu: float = 0.0
+    memory: int = 0
+
+    @property
+    def used(self) -> str:
+        """What it took of the machine; nothing for what took next to nothing."""
+        return f"{self.cpu:.1f} s cpu, {_size(self.memory)}" if self.cpu >= _LITTLE_CPU else ""
 
     @property
     def tests(self) -> str:
@@ -127,6 +136,9 @@ class _Seen:
                 self.rows[step] = _Row(step, "running", started=at, reason=reason)
             case MetricMeasured(step=step, name=name, value=value):
                 self.row(step).metrics[name] = value
+            case ResourcesUsed(step=step, cpu=cpu, memory=memory):
+                row = self.row(step)
+                row.cpu, row.memory = row.cpu + cpu, max(row.memory, memory)
             case StepFinished(step=step, status=status, seconds=seconds, reason=reason):
                 row = self.row(step)
                 row.status, row.seconds, row.reason = status, seconds, reason or row.reason
@@ -203,8 +215,9 @@ def _line(seen: _Seen, event: Event) -> str:
         case StepFinished(step=step, status="skipped", reason=reason):
             return f"step {step} skipped{f' ({reason})' if reason else ''}"
         case StepFinished(step=step, status=status, seconds=seconds):
-            measured = seen.row(step).measured
-            return f"step {step} {status} in {_duration(seconds)}{f'  {measured}' if measured else ''}"
+            row = seen.row(step)
+            took = f"{_duration(seconds)} ({row.used})" if row.used else _duration(seconds)
+            return f"step {step} {status} in {took}{f'  {row.measured}' if row.measured else ''}"
         case MetricMeasured(step=step, name=name, value=value) if seen.row(step).status != "running":
             return f"step {step} measured {name}={_number(value)}"
         case TestFinished(test=test) if test.outcome in ("failed", "error"):
@@ -302,6 +315,7 @@ def _notes(row: _Row) -> Any:
     notes += [Text(metric, style="cyan") for metric in metrics[:_SHOWN_METRICS]]
     if len(metrics) > _SHOWN_METRICS:
         notes.append(Text(f"{len(metrics) - _SHOWN_METRICS} more", style="dim"))
+    notes += [Text(row.used, style="dim")] if row.used else []
     return Text("  ").join(notes)
 
 
@@ -444,6 +458,10 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 def _number(value: float) -> str:

@@ -33,6 +33,7 @@ from nb2prod.core.events import (
     Event,
     MetricMeasured,
     ParametersComputed,
+    ResourcesUsed,
     RunFinished,
     RunStarted,
     StepFinished,
@@ -108,6 +109,16 @@ class _Step:
     metrics: dict[str, tuple[float, float]] = field(default_factory=dict)
     datasets: list[Dataset] = field(default_factory=list)
     open: bool = False
+    cpu: float = 0.0
+    memory: int = 0
+
+
+def _took(step: _Step, event: StepFinished) -> dict[str, tuple[float, float]]:
+    """What the step took, under the names that MLflow itself has for what it takes of a machine."""
+    took = {"seconds": event.seconds}
+    if step.memory:
+        took |= {"system/cpu_seconds": step.cpu, "system/peak_memory_megabytes": step.memory / 1e6}
+    return {name: (value, event.at) for name, value in took.items()}
 
 
 class MlflowTracker:
@@ -236,6 +247,9 @@ class MlflowTracker:
                 self._step(dataset.step).datasets.append(dataset)
             case MetricMeasured(step=step, name=name, value=value, at=at):
                 self._step(step).metrics[name] = (value, at)
+            case ResourcesUsed(step=step, cpu=cpu, memory=memory):
+                used = self._step(step)
+                used.cpu, used.memory = used.cpu + cpu, max(used.memory, memory)
             case ArtifactKept(artifact=artifact):
                 self._keep(artifact)
             case TestFinished(test=test):
@@ -320,7 +334,7 @@ class MlflowTracker:
         step = self._step(event.step)
         if event.status == "skipped":
             self._tag_skipped(step, event.reason)
-        self._flush(step, {} if event.status == "skipped" else {"seconds": (event.seconds, event.at)})
+        self._flush(step, {} if event.status == "skipped" else _took(step, event))
         if step.open:
             self._terminate(step.run_id, _ENDS.get(event.status, "FAILED"), event.at)
             step.open = False

@@ -18,8 +18,8 @@ SAME = [
     (["test"], "%%test"),
     (["step:train", "model:model", "metric:auc", "metric:f1"], "%%step train --model model --metric auc --metric=f1"),
     (["step:b", "after:a", "example:X", "plot:fig"], "%%step b --after a --example X --plot fig"),
-    (["step:b", "retries:2", "timeout:1.5", "cache:off", "reads:data/x.csv"],
-     "%%step b --retries 2 --timeout 1.5 --cache off --reads data/x.csv"),
+    (["step:b", "retries:2", "retry-on:OSError", "timeout:1.5", "cache:off", "reads:data/x.csv"],
+     "%%step b --retries 2 --retry-on OSError --timeout 1.5 --cache off --reads data/x.csv"),
 ]  # fmt: skip
 
 
@@ -52,6 +52,8 @@ PROBLEMS = [
     (["model:m"], "", "belongs on a step"),
     (["step:a", "timeout:soon"], "", "timeout:soon"),
     (["step:a", "retries:-1"], "", "retries:-1"),
+    (["step:a", "retry-on:OSError"], "", "does not say how often"),
+    (["step:a", "retries:1", "retry-on:bad name"], "", "not the name of an error"),
     (["step:a", "cache:maybe"], "", "neither cache:on nor cache:off"),
     (["step:a", "metric:a.b"], "", "not a name that a cell can bind"),
     ([], "%%step", "needs a name"),
