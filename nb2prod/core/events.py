@@ -107,6 +107,21 @@ class ResourcesUsed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepRetried(Event):
+    """A cell of the step failed with `message` and is tried again, for the `attempt`-th of `limit` times, in `wait` s.
+
+    `cell` is -1 when the whole step begins anew.
+    """
+
+    step: str
+    cell: int
+    attempt: int
+    limit: int
+    wait: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepFinished(Event):
     """The step's own cells are done; its tests may follow."""
 
@@ -137,6 +152,7 @@ EVENTS: Mapping[str, type[Event]] = {
         ArtifactKept,
         TestFinished,
         ResourcesUsed,
+        StepRetried,
         StepFinished,
         RunFinished,
     )
@@ -185,6 +201,8 @@ def _after(result: Result, event: Event) -> Result:
         case MetricMeasured(step=step, name=name, value=value):
             metrics = next(s.metrics for s in result.steps if s.name == step)
             return _with_step(result, step, metrics={**metrics, name: value})
+        case StepRetried(step=step, attempt=attempt):
+            return _with_step(result, step, retries=attempt)
         case ResourcesUsed(step=step, cpu=cpu, memory=memory):
             before = next(s for s in result.steps if s.name == step)
             return _with_step(result, step, cpu=before.cpu + cpu, memory=max(before.memory, memory))

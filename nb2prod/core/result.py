@@ -96,6 +96,7 @@ class StepResult:
     """`printed` is what the step wrote to stdout; `reason` why it ran or was skipped.
 
     `cpu` are seconds of one processor, `memory` is the most that its process held, in bytes; 0 when nothing ran.
+    `retries` is how often it was tried again.
     """
 
     name: str
@@ -106,6 +107,7 @@ class StepResult:
     reason: str = ""
     cpu: float = 0.0
     memory: int = 0
+    retries: int = 0
 
 
 @dataclass(frozen=True, slots=True)

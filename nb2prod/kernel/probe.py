@@ -7,27 +7,29 @@ namespace, and every answer is one line of JSON: the events that happened, or wh
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nb2prod.core.errors import BadParameter
-from nb2prod.core.events import Event, ParametersComputed, ResourcesUsed, TestFinished
+from nb2prod.core.events import Event, ParametersComputed, ResourcesUsed, StepRetried, TestFinished
 from nb2prod.core.pipeline import Plan
 from nb2prod.core.result import TestResult
-from nb2prod.kernel import boundary, tracked_call, usage
+from nb2prod.kernel import boundary, hold, tracked_call, usage
 from nb2prod.kernel.keep import CannotKeep, Keeper
 from nb2prod.language.parameter_types import source_of
 from nb2prod.language.plain import plain as plain_cell
 from nb2prod.storage import codec, journal
 
 PLAN = "plan.json"
+LONGEST_WAIT = 60.0  # seconds between one try and the next
 
 
 class Probe:
     """What the kernel must know of the run: the plan, and the keeper of the steps' values."""
 
-    def __init__(self, directory: Path, namespace: Mapping[str, Any]) -> None:
+    def __init__(self, directory: Path, namespace: MutableMapping[str, Any]) -> None:
         self.directory = directory
         self.namespace = namespace
         self.plan: Plan = codec.build(Plan, json.loads((directory / PLAN).read_text(encoding="utf-8")))
@@ -35,6 +37,7 @@ class Probe:
         self.results: list[TestResult] = []
         self.parameters_told = False
         self.meter: usage.Meter | None = None
+        self.held: hold.Held | None = None
 
     def enter(self, step: str, cell: int | None, environment: Mapping[str, str], *, first: bool) -> list[Event]:
         """Before a cell of `step` (empty: before the cells of none that follow)."""
@@ -42,8 +45,34 @@ class Probe:
         tracked_call.end()
         tracked_call.begin(environment, role.body if role is not None else "")
         events = [*self._computed(), *self.keeper.before(step, self.namespace)] if first else []
+        self.held = self._held(step, cell)
         self.meter = usage.Meter() if step else None
         return events
+
+    def _held(self, step: str, cell: int | None) -> hold.Held | None:
+        """What the cell may change, when it is to be tried again after an error."""
+        if not step or cell is None or not self.plan.pipeline.step(step).retries:
+            return None
+        return hold.Held(self.namespace, *hold.names_of(self.plan.pipeline, cell))
+
+    def again(self, step: str, cell: int, attempt: int, message: str) -> list[Event]:
+        """After a cell failed: put back what it changed and say that it is tried again; nothing when it is not to be.
+
+        Raises CannotKeep when something that it uses cannot be put back.
+        """
+        wanted = self.plan.pipeline.step(step)
+        error = getattr(sys, "last_type", None)
+        if self.held is None or attempt > wanted.retries or not hold.is_declared(error, wanted.retry_on):
+            return []
+        if self.held.kept is not None:
+            kept = self.held.kept
+            raise CannotKeep(
+                kept.name, f"{message}; not tried again: `{kept.path}` is {kept.reason}, as it was it is gone"
+            )
+        self.held.put_back()
+        tracked_call.end()
+        wait = min(LONGEST_WAIT, float(self.plan.options.get("backoff", 1.0)) * 2 ** (attempt - 1))
+        return [StepRetried(step=step, cell=cell, attempt=attempt, limit=wanted.retries, wait=wait, message=message)]
 
     def _computed(self) -> list[Event]:
         """Once, before the first step: the values of the parameters that the plan could not know."""

@@ -27,6 +27,7 @@ from nb2prod.core.events import (
     RunFinished,
     RunStarted,
     StepFinished,
+    StepRetried,
     StepStarted,
     TestFinished,
     Tracked,
@@ -94,6 +95,7 @@ class _Row:
     passed: int = 0
     failed: int = 0
     reason: str = ""
+    again: str = ""
     cpu: float = 0.0
     memory: int = 0
 
@@ -136,6 +138,8 @@ class _Seen:
                 self.rows[step] = _Row(step, "running", started=at, reason=reason)
             case MetricMeasured(step=step, name=name, value=value):
                 self.row(step).metrics[name] = value
+            case StepRetried(step=step, attempt=attempt, limit=limit):
+                self.row(step).again = f"tried again, {attempt} of {limit}"
             case ResourcesUsed(step=step, cpu=cpu, memory=memory):
                 row = self.row(step)
                 row.cpu, row.memory = row.cpu + cpu, max(row.memory, memory)
@@ -218,6 +222,8 @@ def _line(seen: _Seen, event: Event) -> str:
             row = seen.row(step)
             took = f"{_duration(seconds)} ({row.used})" if row.used else _duration(seconds)
             return f"step {step} {status} in {took}{f'  {row.measured}' if row.measured else ''}"
+        case StepRetried(step=step, attempt=attempt, limit=limit, wait=wait, message=message):
+            return f"step {step} is tried again ({attempt} of {limit}) in {_duration(wait)}: {_first_line(message)}"
         case MetricMeasured(step=step, name=name, value=value) if seen.row(step).status != "running":
             return f"step {step} measured {name}={_number(value)}"
         case TestFinished(test=test) if test.outcome in ("failed", "error"):
@@ -315,6 +321,7 @@ def _notes(row: _Row) -> Any:
     notes += [Text(metric, style="cyan") for metric in metrics[:_SHOWN_METRICS]]
     if len(metrics) > _SHOWN_METRICS:
         notes.append(Text(f"{len(metrics) - _SHOWN_METRICS} more", style="dim"))
+    notes += [Text(row.again, style="yellow")] if row.again else []
     notes += [Text(row.used, style="dim")] if row.used else []
     return Text("  ").join(notes)
 
@@ -473,6 +480,10 @@ def _number(value: float) -> str:
 
 def _clean(text: str) -> str:
     return _ESCAPES.sub("", text)
+
+
+def _first_line(message: str) -> str:
+    return next(iter(_clean(message).strip().splitlines()), "")
 
 
 def _why_test(test: TestResult) -> str:
