@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nb2prod import plugins
-from nb2prod.core.finding import Finding
+from nb2prod.core.finding import Finding, in_order
 from nb2prod.core.pipeline import Pipeline
 
 if TYPE_CHECKING:
@@ -14,12 +15,22 @@ if TYPE_CHECKING:
     from nb2prod.stages.fix import Offer
 
 
-def load_pipeline(notebook: Path | str) -> Pipeline:
-    """Read and compile a notebook; nothing of it runs."""
+def load_pipeline(notebook: Path | str, *, resolve: bool = False) -> Pipeline:
+    """Read and compile a notebook; nothing of it runs.
+
+    With `resolve`, the modules of its star imports are imported in a process of their own, to learn what they bind.
+    """
     from nb2prod.stages.compile import compile
     from nb2prod.stages.read import read
 
-    return compile(read(Path(notebook)))
+    there = read(Path(notebook))
+    if not resolve:
+        return compile(there)
+    from nb2prod.stages.resolve import star_names
+
+    names, problems = star_names(there)
+    pipeline = compile(there, names)
+    return dataclasses.replace(pipeline, findings=in_order((*pipeline.findings, *problems)))
 
 
 def findings(pipeline: Pipeline) -> tuple[Finding, ...]:

@@ -29,8 +29,12 @@ def check_all(
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
     fail_on: Severity | None = None,
+    resolve: bool = False,
 ) -> tuple[Checked, ...]:
-    """Every notebook, also those in folders. One that cannot be read is told as such, and the rest is checked."""
+    """Every notebook, also those in folders. One that cannot be read is told as such, and the rest is checked.
+
+    `resolve` is that of `load_pipeline`.
+    """
     from nb2prod.stages.check import Checked
     from nb2prod.stages.check_settings import Wanted
     from nb2prod.stages.fix import fixes_for
@@ -40,7 +44,7 @@ def check_all(
     done: list[Checked] = []
     for path in _notebooks(paths):
         try:
-            pipeline = load_pipeline(path)
+            pipeline = load_pipeline(path, resolve=resolve)
         except (NotANotebook, StoreError) as problem:
             done.append(Checked(str(path), problem=problem, failed=True))
             continue

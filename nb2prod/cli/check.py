@@ -30,6 +30,9 @@ def _explain(ctx: click.Context, _: click.Parameter, code: str | None) -> None:
 @click.option("--select", multiple=True, metavar="CODES", help="Only these codes, and errors. Repeatable, or commas.")
 @click.option("--ignore", multiple=True, metavar="CODES", help="Not these codes. Repeatable, or commas.")
 @click.option("--fail-on", type=click.Choice(["error", "warning", "note"]), help="Exit with 3 from there on.")
+@click.option(
+    "--resolve-imports", "resolve", is_flag=True, help="Import what star imports name, to learn what they bind."
+)
 @click.option("--fix", is_flag=True, help="Write a corrected copy, NAME.fixed.ipynb, and check that.")
 @click.option("-o", "--output", type=PATH, help="With --fix: the copy's name.")
 @click.option("--explain", metavar="CODE", callback=_explain, is_eager=True, expose_value=False, help="Or: all.")
@@ -40,6 +43,7 @@ def check(
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     fail_on: Severity | None,
+    resolve: bool,
     fix: bool,
     output: Path | None,
     as_json: bool,
@@ -50,7 +54,7 @@ def check(
     chosen, ignored = _codes(select), _codes(ignore)
     if fix or output is not None:
         paths = _fixed(paths, output, chosen, ignored, wanted=fix)
-    checked = api.check_all(paths, select=chosen, ignore=ignored, fail_on=fail_on)
+    checked = api.check_all(paths, select=chosen, ignore=ignored, fail_on=fail_on, resolve=resolve)
     _print_checked(checked, "json" if as_json else style)
     if any(one.failed and one.problem is None for one in checked):
         sys.exit(3)

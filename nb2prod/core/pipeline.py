@@ -203,7 +203,10 @@ class HoistedModule:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """`roles` has one entry per cell of the notebook, None for a cell that is not code."""
+    """`roles` has one entry per cell of the notebook, None for a cell that is not code.
+
+    `stars` are the names that modules give to `import *`, as far as they were asked.
+    """
 
     notebook: Notebook
     roles: tuple[Role | None, ...]
@@ -214,6 +217,7 @@ class Pipeline:
     bindings: tuple[Binding, ...] = ()
     reads: tuple[Read, ...] = ()
     findings: tuple[Finding, ...] = ()
+    stars: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def step(self, name: str) -> Step:
         return next(step for step in self.steps if step.name == name)

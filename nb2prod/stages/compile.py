@@ -27,18 +27,23 @@ from nb2prod.core.pipeline import (
     Role,
     Step,
 )
-from nb2prod.language import cell_tests, dialects, module, parameters, python2
+from nb2prod.language import cell_tests, dialects, module, parameters, python2, stars
 from nb2prod.language.names import functions_of
 from nb2prod.language.parameter_types import NotStatic, enums_of
 from nb2prod.language.plain import PlainCell, plain
 from nb2prod.stages.versions import Versions, versions
 
+NONE: stars.Names = {}
 
-def compile(notebook: Notebook) -> Pipeline:
-    """The pipeline of a notebook, with the findings that came up on the way."""
+
+def compile(notebook: Notebook, names: stars.Names = NONE) -> Pipeline:
+    """The pipeline of a notebook, with the findings that came up on the way.
+
+    `names` are what the modules of star imports bind, where that is known (`resolve`).
+    """
     findings = list(notebook.notes)
     roles = _roles(notebook, findings)
-    cells = [None if role is None else plain(role.body) for role in roles]
+    cells = [None if role is None else _named(plain(role.body), names) for role in roles]
     _report_syntax(roles, cells, findings)
     scope = versions(roles, cells)
     declared = _parameters(roles, cells, findings)
@@ -59,7 +64,12 @@ def compile(notebook: Notebook) -> Pipeline:
         bindings=tuple(scope.bindings),
         reads=tuple(scope.reads),
         findings=in_order(tuple(findings)),
+        stars=names,
     )
+
+
+def _named(cell: PlainCell, names: stars.Names) -> PlainCell:
+    return cell if cell.tree is None or not names else dataclasses.replace(cell, tree=stars.named(cell.tree, names))
 
 
 # -- roles ----------------------------------------------------------------------------------------------------------
