@@ -14,6 +14,7 @@ from nb2prod.engines._values import Values
 from nb2prod.kernel.ambient import RANDOM, WHAT
 from nb2prod.kernel.carry import Kept
 from nb2prod.kernel.step_work import Report
+from nb2prod.language.plain import plain
 from nb2prod.language.surroundings import modules
 
 # imported once, before the first step's process is made: importing them starts no thread that a fork would lose
@@ -27,6 +28,20 @@ def preload(pieces: Iterable[Piece]) -> tuple[str, ...]:
 
 def stateful(pieces: Iterable[Piece]) -> tuple[str, ...]:
     return tuple(name for name in _modules(pieces) if name in STATEFUL)
+
+
+def names_indexes(pieces: Iterable[Piece]) -> bool:
+    """Whether a cell may give an index of pandas another name in place: `df.index.name = "day"`."""
+    trees = [tree for piece in pieces for cell in piece.cells if (tree := plain(cell.source).tree) is not None]
+    return any(_may_name_an_index(node) for tree in trees for node in ast.walk(tree))
+
+
+def _may_name_an_index(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute):
+        return node.attr in ("name", "names") and isinstance(node.ctx, ast.Store)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr in ("set_names", "rename") and any(word.arg == "inplace" for word in node.keywords)
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "setattr"
 
 
 def _modules(pieces: Iterable[Piece]) -> dict[str, None]:

@@ -115,6 +115,7 @@ class _Run:
         self.pieces = pieces_of(plan.pipeline, node)
         self.in_functions = names_in_functions(self.pieces)
         self.imported = only_imported(self.pieces)
+        self.names_indexes = _isolation.names_indexes(self.pieces)
         self.executed = Executed(node, Path(plan.output), self.secrets)
         self.values = Values()
         self.under_way: dict[int, _Under_way] = {}
@@ -276,6 +277,7 @@ class _Run:
             imports=tuple(statement for other in before for statement in other.imports),
             imported=self.imported,
             libraries=_isolation.stateful(self.pieces),
+            names_indexes=self.names_indexes,
             keeps=piece.keeps,
         )
 

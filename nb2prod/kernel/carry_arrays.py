@@ -42,10 +42,12 @@ def counted(roots: dict[int, int], alive: list[Any], value: Any) -> Any:
     """For looking only: notes the array's buffer, and writes nothing of its content.
 
     Tables of pandas share buffers by themselves and copy on write: that is no sharing anybody can notice. What their
-    columns of objects hold is looked at like the items of a list.
+    columns of objects hold is looked at like the items of a list. An index never changes but for its name, so that two
+    tables may have one (`b = a.map(len)`) unnoticed, unless somebody gives it a name (`follow_indexes`).
     """
     if _in_pandas(value):
-        return list, ([*_objects_in(value), value.attrs if hasattr(value, "attrs") else None],)
+        axes = value.axes if _following[0] and hasattr(value, "axes") else ()
+        return list, ([*_objects_in(value), *axes, value.attrs if hasattr(value, "attrs") else None],)
     if not _is_array(value):
         return None
     root = root_of(value)
@@ -58,6 +60,14 @@ def _objects_in(table: Any) -> list[Any]:
     columns = [table.iloc[:, n] for n in range(table.shape[1])] if table.ndim == 2 else [table]
     objects = [column for column in columns if column.dtype == object]
     return [item for column in objects for item in column.tolist() if type(item) not in PLAIN]
+
+
+_following = [False]
+
+
+def follow_indexes() -> None:
+    """From now on, in this process, tables that have one index belong together: the notebook gives indexes names."""
+    _following[0] = True
 
 
 def with_views(shared: set[int]) -> Callable[[Any], Any]:

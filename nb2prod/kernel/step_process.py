@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from nb2prod.core.events import ArtifactKept, Event
-from nb2prod.kernel import ambient, boundary, carry, probe, step_shell
+from nb2prod.kernel import ambient, boundary, carry, carry_arrays, probe, step_shell
 from nb2prod.kernel.keep import CannotKeep
 from nb2prod.kernel.local_modules import Watch
 from nb2prod.kernel.step_work import CellWork, Packed, Report, Work
@@ -124,6 +124,8 @@ class _Process:
         for library in wanted.libraries:
             with contextlib.suppress(Exception):  # it fails again, and is reported, where the notebook imports it
                 importlib.import_module(library)
+        if wanted.names_indexes:
+            carry_arrays.follow_indexes()
         self.watch = Watch()
         sys.meta_path.insert(0, self.watch)
         # Jupyter runs cells inside a loop: tasks that a cell starts belong to it

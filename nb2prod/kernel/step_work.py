@@ -39,6 +39,7 @@ class Work:
     tracebacks. `kept` are the run's artifacts so far, as lines of its journal. `magics` are line magics that earlier
     cells used to set IPython up, `imports` their import statements, and `imported` the names that nothing but these
     bind: those are imported anew in every process. `libraries` have a state that must be there from the beginning.
+    `names_indexes` says that the notebook gives an index of pandas a name, which all tables that have it see.
     `values` is the folder for parcels. `keeps` says why
     the process has to be kept whatever its values are.
     """
@@ -59,6 +60,7 @@ class Work:
     imports: tuple[str, ...] = ()
     imported: frozenset[str] = frozenset()
     libraries: tuple[str, ...] = ()
+    names_indexes: bool = False
     keeps: str = ""
 
 

@@ -298,6 +298,23 @@ def test_two_steps_that_tie_something_to_one_object_unseen_are_refused(tmp_path:
     assert printed(ran(tmp_path, *rows))["d"] == "[[1], [2, 3]] [[1], [2, 3]]\n"
 
 
+NAMING = ["one.index.name = 'line'", "i = one.index\ni.name = 'line'", "one.index.set_names('line', inplace=True)"]
+
+
+@pytest.mark.parametrize("naming", NAMING)
+def test_a_name_that_is_given_to_an_index_is_seen_by_all_that_have_the_index(naming: str, tmp_path: Path) -> None:
+    """`map` gives its result the index of what it was called on."""
+    rows: list[Row] = [
+        ("imports", "import pandas as pd"),
+        ("step:a", "texts = pd.Series(['x', 'yy'], index=[3, 4])"),
+        ("step:b", "one = texts.map(len)"),
+        ("step:c", "two = texts.map(len)"),
+        ("step:d", naming),
+        ("step:e", "print(two.index.name, texts.index.name, one.index.name)"),
+    ]
+    assert printed(ran(tmp_path, *rows))["e"] == "line line line\n"
+
+
 def test_a_test_of_a_step_changes_nothing_that_its_process_is_kept_for(tmp_path: Path) -> None:
     """Our own modules are nobody's hidden state, also where they lie beside the author's."""
     rows: list[Row] = [
