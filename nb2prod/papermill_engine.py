@@ -73,11 +73,12 @@ class _Led:
 
     def run(self, plan: Plan, publish: Publish, environment: Environment) -> Failure | None:
         from nb2prod.engines import papermill as engine
-        from nb2prod.engines._step_client import Running
+        from nb2prod.engines._step_client import Running, StepClient
 
-        running = Running(plan, publish, environment, engine.secrets_of(plan))
+        running = Running(plan, publish, environment)
         self.nb_man.nb.cells[:] = _planned_cells(self.nb_man.nb, plan)
-        engine.execute(self.nb_man, self.kernel, running, folder=_folder(plan))
+        kernel = engine.kernel(plan, self.kernel, _folder(plan))
+        StepClient(self.nb_man.nb, running, kernel, self.nb_man).execute()
         return running.failure
 
 
@@ -117,9 +118,11 @@ def _mask_secrets(notebook: Any, plan: Plan) -> None:
 
 def _planned_cells(notebook: Any, plan: Plan) -> list[Any]:
     """The plan's cells, with the metadata that papermill has given to its own."""
-    from nb2prod.engines import papermill as engine
+    import nbformat
 
-    planned = engine.prepared(plan).cells
+    from nb2prod.engines._prepared import prepared
+
+    planned = nbformat.from_dict(prepared(plan).cells)
     template: Mapping[str, Any] = notebook.cells[0].metadata.get("papermill", {}) if notebook.cells else {}
     for cell in planned:
         cell.metadata["papermill"] = dict(template)

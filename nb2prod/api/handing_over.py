@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from nb2prod import plugins
 from nb2prod.api._pipelines import findings, load_pipeline
@@ -14,8 +15,13 @@ from nb2prod.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from nb2prod.core.model_package import ModelPackage
+    from nb2prod.core.pipeline import Pipeline
+    from nb2prod.core.ports import Target
+    from nb2prod.core.result import Result
 
 TRACKERS = ("mlflow", "console")
+# checks whose findings say that a step depends on what no target takes along
+LEFT_BEHIND = ("exploration-name", "exploration-random")
 
 
 def package(
@@ -28,8 +34,13 @@ def package(
     version: str = "1",
     register: str | None = None,
     trackers: Sequence[str] = TRACKERS,
+    fallback: str | None = None,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> ModelPackage:
     """The model package of a run's directory, or of a notebook, which is then run first.
+
+    Of a map it is one model that asks the model of each row's key; `fallback` says what a key without one gets (None:
+    it is refused). `tell` hears how far a map's package is.
 
     Raises NotProved (and leaves nothing at `destination`) unless the package answers as the notebook did.
     """
@@ -37,10 +48,17 @@ def package(
 
     from nb2prod.core.pipeline import Plan
     from nb2prod.stages import package as packaging
+    from nb2prod.stages.map import is_map
     from nb2prod.stages.run import PLAN
     from nb2prod.storage import codec
 
     path = Path(source)
+    if is_map(path):
+        if parameters or texts:
+            raise UsageError("a map has its parameters already", fix="start another map with others")
+        return _package_map(path, Path(destination), name, version, register, fallback or "refuse", tell)
+    if fallback is not None:
+        raise UsageError("a fallback is for the models of a map", where=str(path), fix="leave out --fallback")
     if (path / PLAN).exists():
         if parameters or texts:
             raise UsageError("a run has its parameters already", fix="name the notebook to run it with others")
@@ -56,25 +74,118 @@ def package(
     return made
 
 
-def export(notebook: Path | str, target: str, destination: Path | str) -> tuple[Path, ...]:
-    """The notebook's pipeline as `target` writes it. Raises FindingsError when it has findings of severity error."""
+def _package_map(
+    run: Path,
+    destination: Path,
+    name: str | None,
+    version: str,
+    register: str | None,
+    fallback: str,
+    tell: Callable[[str], None],
+) -> ModelPackage:
+    from nb2prod.stages import map_package, routes
+    from nb2prod.stages.mapping.finished import read_finished
+    from nb2prod.stages.package import register as register_package
+
+    wanted = routes.fallback_of(fallback)
+    finished = read_finished(run)
+    if wanted.kind == "pooled":
+        from nb2prod.api.mapping import pooled_model
+
+        tell("the notebook runs once more, on the whole table")
+        model, told = pooled_model(run)
+        tell(told)
+        finished = dataclasses.replace(finished, pooled=model, told=told)
+    made = map_package.package(finished, destination, name=name, version=version, fallback=wanted, tell=tell)
+    if register:
+        register_package(made, finished.tracked.get("tracking_uri"), register, finished.tracked.get("run_id"))
+    return made
+
+
+def export(
+    notebook: Path | str,
+    target: str,
+    destination: Path | str,
+    *,
+    run: Path | str | None = None,
+    allow_shell: bool = False,
+) -> tuple[Path, ...]:
+    """The notebook's pipeline as `target` writes it; nothing is executed.
+
+    `run` is the folder of a run of this notebook, for targets that compare with it; `allow_shell` lets shell lines
+    become calls of the shell. Raises FindingsError when the notebook has findings of severity error, or when a step
+    depends on a cell that stays behind.
+    """
     from nb2prod.stages.check import refuse_errors
     from nb2prod.stages.export import export as export_pipeline
 
     chosen = plugins.find("targets", target)
     pipeline = load_pipeline(notebook)
-    refuse_errors(pipeline, findings(pipeline))
-    return export_pipeline(pipeline, chosen, Path(destination))
+    there = findings(pipeline)
+    refuse_errors(pipeline, there)
+    refuse_errors(pipeline, [finding for finding in there if finding.code in LEFT_BEHIND], isolated=True)
+    options = {} if run is None else {"run": _run_of(pipeline, Path(run))}
+    return export_pipeline(pipeline, _told(chosen, target, options, allow_shell), Path(destination))
 
 
-def serve(source: Path | str, *, host: str = "127.0.0.1", port: int = 8080, token: str | None = None) -> None:
-    """Serve a package over HTTP until it is told to stop: a folder, or `models:/NAME@ALIAS` of the MLflow registry."""
+def _run_of(pipeline: Pipeline, folder: Path) -> Result:
+    """The result of a run, which must be one of this notebook as it is now."""
+    import json
+
+    from nb2prod.core.pipeline import Plan
+    from nb2prod.stages.run import PLAN
+    from nb2prod.storage import codec
+
+    result = load_result(folder)
+    try:
+        plan: Plan = codec.build(Plan, json.loads((folder / PLAN).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise StoreError("its plan cannot be read", where=str(folder), fix="name the folder of a run") from error
+    if plan.pipeline.notebook.digest != pipeline.notebook.digest:
+        raise UsageError(
+            f"the run is of another notebook than {pipeline.notebook.path}, or of an earlier state of it",
+            where=str(folder),
+            fix="run the notebook again and name that run",
+        )
+    return result
+
+
+def _told(target: Any, name: str, options: Mapping[str, Any], allow_shell: bool) -> Target:
+    """The target with the options that it offers as parameters of its own."""
+    import inspect
+    from functools import partial
+    from types import SimpleNamespace
+
+    offered = inspect.signature(target.export).parameters
+    unknown = next((option for option in options if option not in offered), None)
+    if unknown:
+        raise UsageError(f"the target {name} takes no --{unknown}", fix="leave it out")
+    shell = {"allow_shell": allow_shell} if "allow_shell" in offered else {}
+    return cast("Target", SimpleNamespace(export=partial(target.export, **options, **shell)))
+
+
+def serve(
+    source: Path | str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    token: str | None = None,
+    runtime: Literal["auto", "onnx", "mlflow"] = "auto",
+    log: Literal["text", "json"] = "text",
+) -> None:
+    """Serve a package over HTTP until it is told to stop: a folder, or `models:/NAME@ALIAS` of the MLflow registry.
+
+    `runtime` is what answers: the model through `mlflow`, its proved translation by `onnx`, or the first that there is.
+    """
+    from nb2prod.serving import logs
     from nb2prod.serving.errors import ServingError
     from nb2prod.serving.server import serve as serve_folder
 
+    if log == "json":
+        logs.write_log("json")
     with _folder_of(str(source)) as folder:
         try:
-            serve_folder(folder, host=host, port=port, token=token)
+            serve_folder(folder, host=host, port=port, token=token, runtime=runtime)
         except ServingError as error:
             # the service knows nothing of our tree, so that a package can carry it alone
             kind = StoreError if error.exit_code == StoreError.exit_code else UsageError

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nb2prod.api._pipelines import findings, load_pipeline
 from nb2prod.api.running import engine_on
+from nb2prod.core.equality import ISOLATED_STEPS
 from nb2prod.core.errors import UsageError
 from nb2prod.core.result import Result
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from nb2prod.core.ports import Engine
 
 SHELL = "shell-in-step"
+OTHERS = {"inprocess": "the cells without a kernel", "papermill": "the cells in a second kernel"}
 
 
 def verify(folder: Path | str) -> Parity:
@@ -39,8 +41,9 @@ def verify_notebook(
 ) -> Equality:
     """Run a notebook in isolated steps and in one kernel, and compare all that its steps hand to each other.
 
-    `engine` is the one that isolates, `tell` hears how it goes. What stands against isolated steps is in the result,
-    and so is what the notebook's own code does wrong. Raises UsageError when there are no steps, BadParameter.
+    `engine` is the one that isolates, or another that is to be compared; `tell` hears how it goes. What stands against
+    isolated steps is in the result, and so is what the notebook's own code does wrong. Raises UsageError when there are
+    no steps, BadParameter.
     """
     from nb2prod.stages import verify_notebook as stage
     from nb2prod.stages.plan import plan as make_plan
@@ -48,7 +51,9 @@ def verify_notebook(
 
     pipeline = load_pipeline(notebook)
     found = [one for one in findings(pipeline) if not (allow_shell and one.code == SHELL)]
-    refusing = [finding for finding in found if finding.severity == "error" or finding.isolated]
+    isolates = getattr(engine_on(engine, "serial"), "ISOLATED", False)
+    refusing = [finding for finding in found if finding.severity == "error" or (finding.isolated and isolates)]
+    other = ISOLATED_STEPS if isolates else OTHERS.get(str(engine), f"the engine {engine}")
 
     def way(chosen: str | Engine) -> stage.Way:
         def run(options: Mapping[str, Any], runs: Path) -> Result:
@@ -67,7 +72,7 @@ def verify_notebook(
 
         return run
 
-    return stage.verify_notebook(pipeline, refusing, way(engine), way("papermill"), tell)
+    return stage.verify_notebook(pipeline, refusing, way(engine), way("papermill"), tell, other)
 
 
 def equality_report(equality: Equality, *, format: str = "text", width: int = 100, color: bool = False) -> str:

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from nb2prod import plugins
+from nb2prod.api._checked import checked_before, note_checked
+from nb2prod.api._executors import executor_named
 from nb2prod.api._pipelines import findings, load_pipeline
+from nb2prod.api.resuming import Asked, points_in
 from nb2prod.core.errors import UsageError
 from nb2prod.core.result import Result
 
@@ -34,13 +37,21 @@ def run(
     timeout: float | None = None,
     only_steps: bool = False,
     allow_shell: bool = False,
+    store: Path | str | None = None,
+    checkpoints: Path | str | None = None,
+    resume: str | None = None,
+    from_step: str | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Result:
     """Run a notebook headless. `parameters` are values; `texts` are a command line's words for more of them.
 
-    `allow_shell` lets isolated steps call the shell; `options` are the engine's own. Raises FindingsError when the
-    notebook has findings of severity error (for isolated steps also those that speak of them), BadParameter before a
-    kernel starts. What the notebook's own code does wrong is in the result.
+    `allow_shell` lets isolated steps call the shell; `options` are the engine's own. With a `store`, a folder or a URL,
+    isolated steps that would do the same again are taken from it, and the others are kept there. `checkpoints` is a
+    store too: where the other engines keep a resume point at each step's end. `resume` names a run (its folder, its id,
+    or `"last"`) that goes on; `from_step` begins a new run at a step, with what that run did before it.
+
+    Raises FindingsError when the notebook has findings of severity error (for isolated steps also those that speak of
+    them), BadParameter before a kernel starts. What the notebook's own code does wrong is in the result.
     """
     from nb2prod.stages.check import refuse_errors
     from nb2prod.stages.plan import plan as make_plan
@@ -48,9 +59,10 @@ def run(
 
     pipeline = load_pipeline(notebook)
     name = engine if isinstance(engine, str) else "papermill"
+    asked = Asked(pipeline.notebook.path, Path(runs), resume, from_step)
     plan = make_plan(
         pipeline,
-        parameters or {},
+        {**asked.given_again(pipeline, parameters or {}, texts or {}), **(parameters or {})},
         texts=texts,
         engine=name,
         executor=executor,
@@ -60,18 +72,31 @@ def run(
         experiment=experiment,
         timeout=timeout,
         only_steps=only_steps,
-        options=options or {},
+        options={**(options or {}), **cache_in(store), **points_in(checkpoints, name)},
     )
-    runner = engine_on(engine, executor)
-    found = [one for one in findings(pipeline) if not (allow_shell and one.code == SHELL)]
-    refuse_errors(pipeline, found, isolated=getattr(runner, "ISOLATED", False))
-    return run_plan(plan, runner, [plugins.find("trackers", tracker) for tracker in trackers])
+    runner = engine_on(engine, executor, scheduler=plan.options.get("scheduler", ""))
+    if not checked_before(plan, allow_shell=allow_shell):
+        found = [one for one in findings(pipeline) if not (allow_shell and one.code == SHELL)]
+        refuse_errors(pipeline, found, isolated=getattr(runner, "ISOLATED", False))
+        note_checked(plan, allow_shell=allow_shell)
+    told = [plugins.find("trackers", tracker) for tracker in trackers]
+    if not asked:
+        return run_plan(plan, runner, told)
+    going_on = asked.going_on(plan)
+    return run_plan(going_on.plan, going_on.engine or runner, told, going_on.events)
 
 
-def engine_on(engine: str | Engine, executor: str) -> Engine:
-    """The engine, with its steps where the executor runs them."""
+def cache_in(store: Path | str | None) -> dict[str, Any]:
+    """The plan's options for a cache."""
+    if store is None:
+        return {}
+    return {"store": str(store) if "://" in str(store) else str(Path(store).absolute()), "cache": True}
+
+
+def engine_on(engine: str | Engine, executor: str, **told: Any) -> Engine:
+    """The engine, with its steps where the executor runs them; `told` are options of the executor."""
     runner: Any = plugins.find("engines", engine) if isinstance(engine, str) else engine
-    where = plugins.find("executors", executor)
+    where = executor_named(executor, **told)
     if hasattr(runner, "on"):
         runner = runner.on(where)
     elif executor != "serial":

@@ -12,9 +12,11 @@ from typing import Any, NoReturn
 
 import click
 
+from nb2prod.cli.cache import cache
 from nb2prod.cli.check import check
 from nb2prod.cli.export import export
 from nb2prod.cli.inspect import inspect
+from nb2prod.cli.map import map
 from nb2prod.cli.package import package
 from nb2prod.cli.run import run
 from nb2prod.cli.serve import serve
@@ -76,5 +78,5 @@ def main(debug: bool) -> None:
 
 
 # in the order of a notebook's way
-for verb in (inspect, check, suggest, run, test, package, export, verify, serve):
+for verb in (inspect, check, suggest, run, test, map, package, export, verify, serve, cache):
     main.add_command(verb)

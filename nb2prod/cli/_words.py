@@ -22,6 +22,22 @@ def parameters(command: Command) -> Command:
     return one(many(command))
 
 
+def scheduler(command: Command) -> Command:
+    return click.option(
+        "--scheduler", default="", metavar="ADDRESS", help="Dask: a scheduler that is there (tcp://HOST:8786)."
+    )(command)
+
+
+def store(command: Command) -> Command:
+    return click.option(
+        "--store",
+        default=".nb2prod/store",
+        show_default=True,
+        metavar="PATH|URL",
+        help="Where values rest.",
+    )(command)
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 

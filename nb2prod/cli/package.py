@@ -17,6 +17,11 @@ from nb2prod.cli._words import PATH, as_json, from_file, parameters, print_json,
 @click.option("--version", default="1", show_default=True)
 @click.option("--register", metavar="NAME", help="Also register it in the MLflow registry.")
 @click.option("--track/--no-track", default=True, help="Log the run to MLflow.")
+@click.option(
+    "--fallback",
+    metavar="WHAT",
+    help="Of a map: what a key without a model gets: refuse (default), null, item:NUMBER, pooled.",
+)
 @as_json
 def package(
     source: Path,
@@ -27,9 +32,13 @@ def package(
     version: str,
     register: str | None,
     track: bool,
+    fallback: str | None,
     as_json: bool,
 ) -> None:
-    """Package the model of a NOTEBOOK, or of an earlier RUN's folder, and prove that it answers the same."""
+    """Package the model of a NOTEBOOK, or of an earlier RUN's folder, and prove that it answers the same.
+
+    Of a map's folder: one model that asks the model of each row's key.
+    """
     from nb2prod import api
     from nb2prod.core.errors import UsageError
     from nb2prod.stages import documents
@@ -45,6 +54,8 @@ def package(
         version=version,
         register=register,
         trackers=trackers(track),
+        fallback=fallback,
+        tell=lambda line: click.echo(line, err=True),
     )
     if as_json:
         print_json(documents.packaged(made))

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import click
 
-from nb2prod.cli._words import PATH, as_json, from_file, leave, parameters, print_json, texts, trackers
+from nb2prod.cli._words import (
+    PATH,
+    as_json,
+    from_file,
+    leave,
+    parameters,
+    print_json,
+    scheduler,
+    store,
+    texts,
+    trackers,
+)
 
 
 @click.command()
@@ -14,6 +25,12 @@ from nb2prod.cli._words import PATH, as_json, from_file, leave, parameters, prin
 @parameters
 @click.option("--engine", default="papermill", show_default=True, help="How it runs.")
 @click.option("--executor", default="serial", show_default=True, help="Where the steps of engine `steps` run.")
+@scheduler
+@store
+@click.option("--cache/--no-cache", default=True, help="Take steps that would do the same again from the store.")
+@click.option("--checkpoint/--no-checkpoint", default=True, help="Keep a resume point at each step's end.")
+@click.option("--resume", is_flag=False, flag_value="last", metavar="[RUN]", help="Go on with a run.  [the last]")
+@click.option("--from", "from_step", metavar="STEP", help="A new run from there, with what the last run did before.")
 @click.option("--allow-shell", is_flag=True, help="Let isolated steps run their shell lines.")
 @click.option("--kernel", help="Another kernel than the notebook names.")
 @click.option("-o", "--output", type=PATH, help="The executed notebook.  [default: in the run's folder]")
@@ -29,6 +46,12 @@ def run(
     file: Path | None,
     engine: str,
     executor: str,
+    scheduler: str,
+    store: str,
+    cache: bool,
+    checkpoint: bool,
+    resume: str | None,
+    from_step: str | None,
     allow_shell: bool,
     kernel: str | None,
     output: Path | None,
@@ -41,7 +64,6 @@ def run(
 ) -> None:
     """Run the notebook headless, with typed parameters, tests and MLflow."""
     from nb2prod import api
-    from nb2prod.stages import documents
 
     result = api.run(
         notebook,
@@ -57,7 +79,20 @@ def run(
         experiment=experiment,
         timeout=timeout,
         only_steps=only_steps,
+        store=store if cache and engine == "steps" else None,
+        checkpoints=store if checkpoint else None,
+        resume=resume,
+        from_step=from_step,
+        options=_told(executor, scheduler, store),
     )
     if as_json:
+        from nb2prod.stages import documents
+
         print_json(documents.ran(result))
     leave(result)
+
+
+def _told(executor: str, scheduler: str, store: str) -> dict[str, str]:
+    """On a cluster values go through the store, also when no step is taken from it."""
+    told = {"scheduler": scheduler, "store": store if executor == "dask" else ""}
+    return {name: value for name, value in told.items() if value}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.argument("source", type=PATH, metavar="NOTEBOOK|PACKAGE")
 @parameters
 @click.option("-o", "--output", type=PATH, help="Of a notebook: write the report, one HTML page.")
+@click.option("--engine", default="steps", show_default=True, help="Of a notebook: what is compared with its kernel.")
 @click.option("--allow-shell", is_flag=True, help="Let isolated steps run their shell lines.")
 @click.option("--kernel", help="Another kernel than the notebook names.")
 @click.option("--timeout", type=click.FloatRange(min=0.01), help="Seconds that one cell may take.")
@@ -27,6 +28,7 @@ def verify(
     given: tuple[tuple[str, str], ...],
     file: Path | None,
     output: Path | None,
+    engine: str,
     allow_shell: bool,
     kernel: str | None,
     timeout: float | None,
@@ -48,6 +50,7 @@ def verify(
         source,
         from_file(file),
         texts=texts(given),
+        engine=engine,
         kernel=kernel,
         timeout=timeout,
         allow_shell=allow_shell,

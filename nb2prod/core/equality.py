@@ -14,6 +14,7 @@ Compared = Literal["equal", "tolerant", "different", "uncompared"]
 EqualityStatus = Literal["equal", "tolerant", "different", "refused", "failed"]
 BoundaryKind = Literal["value", "random", "predictions", "metric", "test", "printed", "failure"]
 CauseKind = Literal["seed", "clock", "outside", "alias", "on the way", "hidden state", "order", "unknown"]
+ISOLATED_STEPS = "isolated steps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class Equality:
 
     status: `equal` · `tolerant` equal but for the last digits of floats · `different` · `refused` there are no isolated
     steps to compare (`findings`, or a `failure` of kind `isolation`) · `failed` the notebook's own code failed.
+    `other` says what was compared with the notebook in its kernel.
     """
 
     notebook: str
@@ -100,6 +102,7 @@ class Equality:
     findings: tuple[Finding, ...] = ()
     failure: Failure | None = None
     seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
+    other: str = ISOLATED_STEPS
 
     @property
     def first(self) -> Boundary | None:

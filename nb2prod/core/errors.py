@@ -8,7 +8,7 @@ Every error says what happened, where, and what to do next, and knows the exit c
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class Nb2prodError(Exception):
@@ -26,6 +26,16 @@ class Nb2prodError(Exception):
         place = f"{self.where}: " if self.where else ""
         advice = f"\n  fix: {self.fix}" if self.fix else ""
         return f"{place}{self.what}{advice}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For the way from a worker: what is given by name does not survive it by itself."""
+        return _again, (type(self), self.what, self.where, self.fix)
+
+
+def _again(kind: type[Nb2prodError], what: str, where: str, fix: str) -> Nb2prodError:
+    made = kind.__new__(kind)
+    Nb2prodError.__init__(made, what, where=where, fix=fix)
+    return made
 
 
 class UsageError(Nb2prodError):

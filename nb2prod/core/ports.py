@@ -7,9 +7,9 @@ offers what its port asks for. The port *Executor* is the standard library's `co
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from nb2prod.core.events import Event
 from nb2prod.core.finding import Finding
@@ -18,6 +18,7 @@ from nb2prod.core.result import Failure
 
 Publish = Callable[[Event], None]
 Environment = Callable[[str], Mapping[str, str]]
+Made = TypeVar("Made")
 
 
 class Engine(Protocol):
@@ -30,10 +31,38 @@ class Engine(Protocol):
     def run(self, plan: Plan, publish: Publish, environment: Environment) -> Failure | None: ...
 
 
+class Begun(Protocol):
+    """A run that an engine has started to prepare, where it offers `begin(plan) -> Begun`: a kernel, say.
+
+    `run` is then called in the engine's place. `close` ends what was started, however far it has come; twice is once.
+    """
+
+    def run(self, plan: Plan, publish: Publish, environment: Environment) -> Failure | None: ...
+
+    def close(self) -> None: ...
+
+
 class ExecutorPlugin(Protocol):
-    """Where the steps of an engine run that offers `on(executor) -> Engine`: opens a standard Executor."""
+    """Where the steps of an engine run that offers `on(executor) -> Engine`: opens a standard Executor.
+
+    What an executor may be told (`scheduler`, say) are named parameters of its own; the API binds them. An Executor
+    with an attribute `away` (a port of its own) runs steps on other machines, its threads only wait for them.
+    """
 
     def open(self) -> Executor: ...
+
+
+class Away(Protocol):
+    """The workers of a cluster. A future raises WorkerLost when the cluster is lost; a lost worker's work is redone."""
+
+    def submit_to(self, worker: str, call: Callable[..., Made], /, *arguments: Any) -> Future[Made]:
+        """Call it in the worker of that address, or, without one, in any."""
+
+    def everywhere(self, call: Callable[..., Any], /, *arguments: Any) -> None:
+        """Call it in every worker that there is, whatever they are doing."""
+
+    def addresses(self) -> frozenset[str]:
+        """The workers that there are."""
 
 
 class Tracker(Protocol):
@@ -63,6 +92,10 @@ class Check(Protocol):
 
 
 class Target(Protocol):
-    """What a pipeline becomes elsewhere: writes below `destination`, which is new, and returns what it wrote."""
+    """What a pipeline becomes elsewhere: writes below `destination`, which is new, and returns what it wrote.
+
+    What a target may be told is a named parameter of its own: `run`, the Result of a run of the notebook, or
+    `allow_shell`; the API binds it.
+    """
 
     def export(self, pipeline: Pipeline, destination: Path) -> tuple[Path, ...]: ...

@@ -92,6 +92,15 @@ class TestResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a run would do with a step: take what an earlier one left, or run it, and why."""
+
+    step: str
+    taken: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class StepResult:
     """`printed` is what the step wrote to stdout; `reason` why it ran or was skipped.
 

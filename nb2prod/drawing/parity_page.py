@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nb2prod.core.equality import Boundary, Compared, Equality
+from nb2prod.core.equality import ISOLATED_STEPS, Boundary, Compared, Equality
 from nb2prod.core.pipeline import Pipeline
 from nb2prod.drawing.svg import as_svg
 from nb2prod.drawing.words import counted, printable
@@ -61,6 +61,10 @@ def of_steps(equality: Equality) -> list[tuple[str, list[Boundary]]]:
     """Boundaries by step, cells of no step first."""
     found = {step: [one for one in equality.boundaries if one.step == step] for step in ("", *equality.steps)}
     return [(step, boundaries) for step, boundaries in found.items() if boundaries or step]
+
+
+def headline(equality: Equality) -> str:
+    return HEADLINES[equality.status].replace(ISOLATED_STEPS, equality.other)
 
 
 def summary(equality: Equality) -> str:
@@ -137,7 +141,7 @@ def _headline(equality: Equality) -> Any:
     from rich.text import Text
 
     rest = f": {summary(equality)}" if equality.boundaries else ""
-    return Text(f"{equality.status}: {HEADLINES[equality.status]}{rest}")
+    return Text(f"{equality.status}: {headline(equality)}{rest}")
 
 
 def _blanks(equality: Equality) -> list[str]:
@@ -212,7 +216,7 @@ def as_html(equality: Equality, pipeline: Pipeline) -> str:
         {
             "title": pipeline.notebook.path.name,
             "status": equality.status,
-            "headline": HEADLINES[equality.status],
+            "headline": headline(equality),
             "summary": summary(equality),
             "graph": Markup(as_svg(pipeline, verdicts=verdicts(equality))),  # as_svg escapes what it is given
             "steps": [_step(step, boundaries, pipeline) for step, boundaries in of_steps(equality)],

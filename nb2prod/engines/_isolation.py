@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nb2prod.core.result import Failure
 from nb2prod.engines._pieces import Piece
@@ -16,6 +16,9 @@ from nb2prod.kernel.carry import Kept
 from nb2prod.kernel.step_work import Report
 from nb2prod.language.plain import plain
 from nb2prod.language.surroundings import modules
+
+if TYPE_CHECKING:
+    from nb2prod.engines._remote import FarChild
 
 # imported once, before the first step's process is made: importing them starts no thread that a fork would lose
 PRELOADED = ("numpy", "pandas", "scipy", "sklearn", "matplotlib")
@@ -73,7 +76,7 @@ def lost(message: str) -> str:
 class Host:
     """A process that was kept: for a value that cannot leave it, or (`keeps`) for what it did to its surroundings."""
 
-    child: Child
+    child: Child | FarChild
     report: Report
     owner: str
     order: int

@@ -17,6 +17,10 @@ LONGEST_LAST_WORDS = 10_000
 SPOKEN = ("text", "data", "metadata", "evalue", "traceback", "payload")
 
 
+class Refused(Exception):
+    """The kernel could not do what it was asked, keep a tagged value say: the message says which and why."""
+
+
 def stdout_of(cell: Any) -> str:
     return "".join(
         output["text"]

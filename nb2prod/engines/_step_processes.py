@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from nb2prod.core.errors import WorkerLost
+from nb2prod.kernel.nursery import OUR_SEED
 from nb2prod.kernel.step_work import Work
+from nb2prod.storage import scratch
 
 START = 60.0  # seconds that a process may take until it reports
 
@@ -26,7 +28,7 @@ class Nursery:
     """Makes a process for each step. Raises WorkerLost when there is none to be had."""
 
     def __init__(self, python: str, folder: Path, environment: Mapping[str, str], libraries: Iterable[str]) -> None:
-        self._sockets = Path(tempfile.mkdtemp(prefix="nb2prod-"))
+        self._sockets = Path(tempfile.mkdtemp(prefix=scratch.prefix()))
         self._lock = threading.Lock()
         self._count = 0
         self._children: dict[int, Child] = {}
@@ -132,6 +134,42 @@ class Nursery:
             child.kill()
 
 
+class LateNursery:
+    """A nursery that is made when it is first needed, and not at all when nothing runs."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: Any = None
+
+    def child(self) -> Any:
+        with self._lock:
+            if self._made is None:
+                self._made = self._make()
+        return self._made.child()
+
+    def how_it_ended(self, child: Any) -> str:
+        return str(self._made.how_it_ended(child))
+
+    def end(self, child: Any) -> None:
+        self._made.end(child)
+
+    def kill_all(self) -> None:
+        if self._made is not None:
+            self._made.kill_all()
+
+    def close(self) -> None:
+        if self._made is not None:
+            self._made.close()
+
+
+def with_hash_seed(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment with a fixed seed for hashes: a set of texts then has one order in all processes and runs."""
+    if "PYTHONHASHSEED" in environment:
+        return dict(environment)
+    return {**environment, "PYTHONHASHSEED": "0", OUR_SEED: "1"}
+
+
 class TooLong(Exception):
     """A cell has not ended within its limit."""
 
@@ -175,6 +213,9 @@ def interpreter_of(kernel: str) -> str:
     from jupyter_client.kernelspec import KernelSpecManager
 
     command = KernelSpecManager().get_kernel_spec(kernel).argv
-    python = command[0] if command else ""
-    # what Jupyter does: a bare `python` means the one that it runs with
+    return python_in(command[0] if command else "")
+
+
+def python_in(python: str) -> str:
+    """What a specification's command means: as in Jupyter a bare `python` is the one that it runs with."""
     return sys.executable if python in ("", "python", "python3", f"python3.{sys.version_info[1]}") else python

@@ -14,6 +14,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import os
 import re
 import signal
@@ -23,23 +24,30 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from nb2prod.core.errors import StoreError
 from nb2prod.core.events import ArtifactKept, CellFinished, Event, KernelStarted, StepFinished, StepStarted
 from nb2prod.core.pipeline import Plan, Step
-from nb2prod.core.ports import Engine, Environment, ExecutorPlugin, Publish
-from nb2prod.core.result import Failure
+from nb2prod.core.ports import Away, Engine, Environment, ExecutorPlugin, Publish
+from nb2prod.core.result import Failure, Foreseen, StepStatus
 from nb2prod.engines import _isolation
+from nb2prod.engines._cache import SAME, Cache, Looked, cache_of
 from nb2prod.engines._executed import Executed
+from nb2prod.engines._interpreter import kernel_and_python
 from nb2prod.engines._outputs import event_without_secrets, failure_of, mask, stdout_of, written_forms
 from nb2prod.engines._pieces import Piece, names_in_functions, only_imported, pieces_of
-from nb2prod.engines._step_processes import Child, Nursery, TooLong, interpreter_of
+from nb2prod.engines._prepared import prepared, secrets_of, variable
+from nb2prod.engines._step_processes import Child, LateNursery, Nursery, TooLong, with_hash_seed
 from nb2prod.engines._values import Values, Version
-from nb2prod.engines.papermill import kernel_of, prepared, secrets_of, variable
 from nb2prod.kernel.step_work import CellWork, Packed, Report, Work
-from nb2prod.storage import journal
+from nb2prod.storage import journal, scratch
+
+if TYPE_CHECKING:
+    from nb2prod.engines._remote import FarChild
 
 ISOLATED = True  # findings that speak of isolated steps refuse a run
+NOWHERE = -1  # in place of a process: what was put back needs none
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -52,6 +60,11 @@ def run(plan: Plan, publish: Publish, environment: Environment) -> Failure | Non
 def on(executor: ExecutorPlugin) -> Engine:
     """This engine with its pieces where `executor` runs them."""
     return _On(executor)
+
+
+def foresee(plan: Plan) -> tuple[Foreseen, ...]:
+    """Of each step whether a run would take it from the store, or why it would run. Nothing runs."""
+    return _Run(plan, lambda event: None, lambda step: {}).foreseen()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,10 +104,19 @@ class _Clock:
     def begin(self) -> None:
         self.began = time.monotonic()
 
+    def took(self, seconds: float) -> None:
+        """It was over before we heard of it."""
+        self.began = time.monotonic() - seconds
+
     def end(self) -> float:
         seconds = time.monotonic() - self.began
         self.spent += seconds
         return seconds
+
+    def wait(self, seconds: float) -> None:
+        """What was tried took its time; the wait for the next try takes none."""
+        self.spent += time.monotonic() - self.began
+        self.began = time.monotonic() + seconds
 
     def left(self) -> float | None:
         limit = self.of_cell if self.of_step is None else self.of_step - self.spent
@@ -125,25 +147,25 @@ class _Run:
         self.seconds: dict[str, float] = {}
         self.printed: dict[str, str] = {}
         self.reasons: dict[str, str] = {}
+        self.cache: Cache | None = None
+        self.is_away = False
+        self.supposed: set[str] = set()  # when foreseeing: parameters that are not as they were
+        self.heard: dict[int, list[str]] = {}
+        self.ran: set[str] = set()  # steps of which something was not taken from the store
 
     # -- the run as a whole ------------------------------------------------------------------------------------------
 
     def go(self, pool: concurrent.futures.Executor) -> Failure | None:
         """Run all pieces. An interruption ends every process and is a failure."""
-        started = time.monotonic()
-        kernel = kernel_of(self.plan)
-        environment = {
-            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-            **os.environ,
-            **{variable(name): value for name, value in secrets_of(self.plan).items()},
-        }
-        folder = self.plan.pipeline.notebook.folder
-        python, preload = interpreter_of(kernel), _isolation.preload(self.pieces)
-        with tempfile.TemporaryDirectory(prefix="nb2prod-") as values, _interrupting() as interrupted:
+        kernel, python = kernel_and_python(self.plan)
+        environment = self._variables()
+        away: Away | None = getattr(pool, "away", None)
+        self.is_away = away is not None
+        self.cache = cache_of(self.plan, self.pieces, python, environment) if away is None else None
+        with tempfile.TemporaryDirectory(prefix=scratch.prefix()) as values, _interrupting() as interrupted:
             self.folder = Path(values)
-            self.nursery = Nursery(python, folder, environment, preload)
+            self.nursery = LateNursery(functools.partial(self._nursery, away, kernel, python, environment))
             try:
-                self.publish(KernelStarted(kernel=kernel, seconds=time.monotonic() - started))
                 failure = self._all(pool)
                 for host in self.hosts.values():
                     self.nursery.end(host.child)
@@ -152,7 +174,30 @@ class _Run:
             finally:
                 self.nursery.close()
                 self.executed.save()
+                if self.cache is not None:
+                    self.cache.close()
         return failure
+
+    def _variables(self) -> dict[str, str]:
+        """The environment that the steps' processes begin with."""
+        return {
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            **os.environ,
+            **{variable(name): value for name, value in secrets_of(self.plan).items()},
+        }
+
+    def _nursery(self, away: Away | None, kernel: str, python: str, environment: Mapping[str, str]) -> Any:
+        """Where processes come from: a `Nursery`, or what is like one on a cluster."""
+        started = time.monotonic()
+        preload = _isolation.preload(self.pieces)
+        if away is None:
+            made: Any = Nursery(python, self.plan.pipeline.notebook.folder, with_hash_seed(environment), preload)
+        else:
+            from nb2prod.engines._remote import far_nursery
+
+            made = far_nursery(away, self.plan, self.folder, python, secrets_of(self.plan), self.pieces, preload)
+        self.publish(KernelStarted(kernel=kernel, seconds=time.monotonic() - started))
+        return made
 
     def _all(self, pool: concurrent.futures.Executor) -> Failure | None:
         waiting = list(self.pieces)
@@ -210,10 +255,6 @@ class _Run:
 
     def _piece(self, piece: Piece) -> Failure | None:
         step = next((step for step in self.plan.pipeline.steps if step.name == piece.step), None)
-        if step is not None and step.cells[0] in piece.indexes:
-            self.seconds[step.name], self.printed[step.name] = 0.0, ""
-            self.publish(StepStarted(step=step.name, parameters=step.parameters))
-        environment = dict(self.environment(piece.step))
         with self.lock:
             wanted = self._wanted(piece)
             hosts = sorted({version.host for version in wanted.values() if version.host is not None})
@@ -221,19 +262,131 @@ class _Run:
             hosts = sorted({*hosts, kept}) if kept is not None else hosts
             if len(hosts) > 1:
                 return self._two_hosts(piece, hosts)
-            work = self._work(piece, wanted, environment, hosts)
+            work = self._work(piece, wanted, hosts)
+            looked = self._looked(piece, work, wanted, bool(hosts))
+        if step is not None and step.cells[0] in piece.indexes:
+            self.seconds[step.name], self.printed[step.name] = 0.0, ""
+        if looked is not None and looked.entry is not None and self._taken(piece, step, looked):
+            return None
+        self._announce(piece, step, looked)
+        work = self._to_run(piece, work, looked)
         child = self.hosts[hosts[0]].child if hosts else self.nursery.child()
         if hosts and step is not None:
             host = self.hosts[hosts[0]]
             self.reasons[step.name] = f"runs in the process of {host.owner}: {_isolation.said(host.report.stays[0])}"
         try:
             outcome = self._watched(piece, step, child, work)
+            if self.is_away:
+                from nb2prod.engines._remote import told
+
+                outcome = told(outcome, child)
         finally:
             self.executed.save()
         if isinstance(outcome, Failure):
+            if self.cache is not None and looked is not None:
+                self.cache.failed(looked)
             self._step_failed(step, outcome)
             return outcome
-        return self._left(piece, outcome, child)
+        failure = self._left(piece, outcome, child)
+        if failure is None and self.cache is not None and looked is not None:
+            took = (time.time_ns() - looked.began) / 1e9
+            self.cache.keep(looked, outcome, self.heard.get(piece.order, []), lambda: self._outputs(piece), took)
+        return failure
+
+    # -- what an earlier run has left ------------------------------------------------------------------------------
+
+    def foreseen(self) -> tuple[Foreseen, ...]:
+        _, python = kernel_and_python(self.plan)
+        self.folder = Path(os.devnull)
+        self.cache = cache_of(self.plan, self.pieces, python, self._variables())
+        assert self.cache is not None
+        runs: dict[str, str] = {}
+        steps = {piece.step for piece in self.pieces}
+        for piece in self.pieces:
+            reason = self._foreseen(piece, self.cache, runs)
+            if reason:
+                runs.setdefault(piece.step, reason)
+        names = [step.name for step in self.plan.pipeline.steps if step.name in steps]
+        return tuple(Foreseen(name, name not in runs, runs.get(name, SAME)) for name in names)
+
+    def _foreseen(self, piece: Piece, cache: Cache, runs: Mapping[str, str]) -> str:
+        """Why the piece would run; empty when it would be taken. `runs` are the steps that would, each with its why."""
+        after = self._upstream(piece) if piece.step else set(range(piece.order))
+        unsure = next((self.pieces[order] for order in sorted(after) if order not in self.done), None)
+        wanted = self._wanted(piece)
+        looked = cache.look(piece, self._work(piece, wanted, []), wanted, self.values.ambient_for(piece.order), False)
+        if looked.never or (unsure is not None and looked.reason.startswith(("its code", "first run"))):
+            return looked.reason
+        if unsure is not None:
+            who = f"step {unsure.step}" if unsure.step else f"cell {unsure.indexes[0] if unsure.indexes else 0}"
+            return f"{who} would run before it; taken after all, if that leaves the same"
+        given = sorted(self.supposed & wanted.keys())
+        if given:
+            return f"parameter {given[0]} changed"
+        if looked.entry is None:
+            return self._supposed(piece, looked, cache) or looked.reason
+        report, events, _ = cache.foreseen(looked)
+        self.kept += [journal.encode(event) for event in events if isinstance(event, ArtifactKept)]
+        self.values.record(piece.order, report, NOWHERE)
+        self.done.add(piece.order)
+        return ""
+
+    def _supposed(self, piece: Piece, looked: Looked, cache: Cache) -> str:
+        """Why shared cells run of which only parameters changed: all else they leave as they left it."""
+        found = cache.supposed(looked)
+        if found is None:
+            return ""
+        self.values.record(piece.order, found[0], NOWHERE)
+        self.supposed |= found[1]
+        self.done.add(piece.order)
+        return f"parameter {', '.join(sorted(found[1]))} changed"
+
+    def _looked(self, piece: Piece, work: Work, wanted: Mapping[str, Version], hosted: bool) -> Looked | None:
+        if self.cache is None:
+            return None
+        return self.cache.look(piece, work, wanted, self.under_way[piece.order].surroundings, hosted)
+
+    def _taken(self, piece: Piece, step: Step | None, looked: Looked) -> bool:
+        """Put back what the piece left in an earlier run; False when that turns out not to be readable."""
+        assert self.cache is not None
+        try:
+            report, events, outputs = self.cache.restored(looked)
+        except StoreError as error:
+            self.reasons[piece.step] = f"what the store kept of it cannot be read: {error.what}"
+            return False
+        for event in events:
+            self.publish(event)
+        for cell, shown in zip(piece.cells, outputs, strict=True):
+            self.executed.put(cell, shown)
+            self._cell_done(step, cell.index, 0.0, self.executed.cell(cell.position), reason=looked.reason)
+        with self.lock:
+            self.values.record(piece.order, report, NOWHERE)
+            self.under_way[piece.order].drew = frozenset(name for packed in report.ambient for name in packed.names)
+            self.done.add(piece.order)
+        return True
+
+    def _announce(self, piece: Piece, step: Step | None, looked: Looked | None) -> None:
+        """Something of the step runs."""
+        if step is None:
+            return
+        reason = looked.reason if looked is not None else ""
+        with self.lock:
+            first = step.name not in self.ran
+            self.ran.add(step.name)
+            if first:
+                self.publish(StepStarted(step=step.name, parameters=step.parameters, reason=reason))
+                if reason:
+                    self.reasons.setdefault(step.name, reason)
+
+    def _to_run(self, piece: Piece, work: Work, looked: Looked | None) -> Work:
+        environment = dict(self.environment(piece.step))
+        if self.cache is None:
+            return dataclasses.replace(work, environment=environment)
+        folder = self.cache.values(looked, self.folder)
+        return dataclasses.replace(work, environment=environment, values=str(folder), watched=True)
+
+    def _outputs(self, piece: Piece) -> list[list[Any]]:
+        return [list(self.executed.cell(cell.position).outputs) for cell in piece.cells]
 
     def _wanted(self, piece: Piece) -> dict[str, Version]:
         needs = set(piece.reads)
@@ -246,9 +399,7 @@ class _Run:
             needs |= {parameter.name for parameter in self.plan.pipeline.parameters if parameter.computed}
         return self.values.wanted(needs, piece.order)
 
-    def _work(
-        self, piece: Piece, wanted: Mapping[str, Version], environment: Mapping[str, str], hosts: list[int]
-    ) -> Work:
+    def _work(self, piece: Piece, wanted: Mapping[str, Version], hosts: list[int]) -> Work:
         surroundings = self.values.ambient_for(piece.order)
         saw = self.values.followed(piece.reads, piece.order)
         self.under_way[piece.order] = _Under_way(piece, saw, wanted, surroundings)
@@ -271,7 +422,6 @@ class _Run:
             sources=tuple(
                 (c.count, c.source) for other in self.pieces[: piece.order] for c in other.cells if _defines(c)
             ),
-            environment=environment,
             kept=tuple(self.kept),
             magics=tuple(line for other in before for line in other.magics),
             imports=tuple(statement for other in before for statement in other.imports),
@@ -281,7 +431,7 @@ class _Run:
             keeps=piece.keeps,
         )
 
-    def _watched(self, piece: Piece, step: Step | None, child: Child, work: Work) -> Report | Failure:
+    def _watched(self, piece: Piece, step: Step | None, child: Child | FarChild, work: Work) -> Report | Failure:
         """Hear what the process says, until its report or its failure."""
         cells = {cell.position: cell for cell in piece.cells}
         current = piece.cells[0]
@@ -295,12 +445,18 @@ class _Run:
                 elif kind == "output":
                     self.executed.add(said[0], said[1])
                 elif kind == "events":
+                    self.heard.setdefault(piece.order, []).extend(said[0])
                     for line in said[0]:
                         self.publish(journal.decode(line))
+                elif kind == "again":
+                    self.executed.empty(said[0])
+                    clock.wait(said[1])
+                elif kind == "took":
+                    clock.took(said[0])
                 elif kind == "ended":
                     seconds = clock.end()
                     if said[1]:
-                        return self._failed(piece, current)
+                        return self._failed(piece, current, note=said[2])
                     self._cell_done(step, current.index, seconds, self.executed.cell(said[0]))
                 elif kind == "refused":
                     return self._failure("keep", mask(said[0], self.secrets), piece, current.index)
@@ -316,7 +472,7 @@ class _Run:
             return self._failure("kernel", message, piece, current.index)
         raise AssertionError("a process reports before it ends")
 
-    def _cell_done(self, step: Step | None, index: int | None, seconds: float, cell: Any) -> None:
+    def _cell_done(self, step: Step | None, index: int | None, seconds: float, cell: Any, *, reason: str = "") -> None:
         name = step.name if step is not None and index in step.cells else None
         if index is not None:
             self.publish(CellFinished(cell=index, seconds=seconds, step=name))
@@ -325,15 +481,16 @@ class _Run:
         self.seconds[name] += seconds
         self.printed[name] += stdout_of(cell)
         if index == step.cells[-1]:
-            reason = self.reasons.get(name, "every step runs, each in its own process")
+            status: StepStatus = "skipped" if reason and name not in self.ran else "finished"
+            why = reason if status == "skipped" else self.reasons.get(name, "every step runs, each in its own process")
             event = StepFinished(
-                step=name, status="finished", seconds=self.seconds[name], printed=self.printed[name], reason=reason
+                step=name, status=status, seconds=self.seconds[name], printed=self.printed[name], reason=why
             )
             self.publish(event)
 
     # -- what a piece left -------------------------------------------------------------------------------------------
 
-    def _left(self, piece: Piece, report: Report, child: Child) -> Failure | None:
+    def _left(self, piece: Piece, report: Report, child: Child | FarChild) -> Failure | None:
         with self.lock:
             self.values.record(piece.order, report, child.number)
             self.under_way[piece.order].drew = frozenset(name for packed in report.ambient for name in packed.names)
@@ -354,11 +511,13 @@ class _Run:
 
     # -- when it goes wrong ------------------------------------------------------------------------------------------
 
-    def _failed(self, piece: Piece, current: Any) -> Failure:
+    def _failed(self, piece: Piece, current: Any, *, note: str = "") -> Failure:
         cell = self.executed.cell(current.position)
         role = self.plan.pipeline.roles[current.index] if current.index is not None else None
         shift = role.line_offset if role is not None and current.source.startswith("%%") else 0
         failure = failure_of(cell, piece.step or None, current.index, current.source, shift, self.secrets)
+        if note:
+            return dataclasses.replace(failure, message=f"{failure.message}; {mask(note, self.secrets)}")
         hidden = re.match(r"NameError: name '(\w+)' is not defined", failure.message)
         before = self.pieces[: piece.order]
         version = self.values.seen(hidden[1], piece.order) if hidden else None

@@ -64,14 +64,30 @@ def _torch_random(value: Any = None) -> Any:
     return torch.get_rng_state() if value is None else torch.set_rng_state(value)
 
 
-def _environment() -> dict[str, str]:
+_inherited: dict[str, str] = {}
+
+
+def inherit() -> None:
+    """The environment as it is now is what every process of the run begins with: only what differs is carried."""
+    _inherited.update(_variables())
+
+
+def _variables() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
 
 
-def _put_environment(value: Mapping[str, str]) -> None:
-    for name in _environment().keys() - value.keys():
+def _environment() -> dict[str, Any]:
+    """What was set and what was removed: the rest may hold what is no affair of a file's."""
+    now = _variables()
+    put = {name: value for name, value in now.items() if _inherited.get(name) != value}
+    return {"set": put, "removed": sorted(_inherited.keys() - now.keys())}
+
+
+def _put_environment(value: Mapping[str, Any]) -> None:
+    wanted = {name: text for name, text in _inherited.items() if name not in value["removed"]} | value["set"]
+    for name in _variables().keys() - wanted.keys():
         del os.environ[name]
-    os.environ.update(value)
+    os.environ.update(wanted)
 
 
 def _put_filters(value: list[Any]) -> None:

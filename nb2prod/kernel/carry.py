@@ -22,17 +22,20 @@ import hashlib
 import importlib
 import io
 import marshal
+import os
 import pickle
+import re
 import sys
 import threading
 import types
 import weakref
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nb2prod.kernel import carry_arrays
-from nb2prod.kernel.carry_limits import obstacle
+from nb2prod.kernel.carry_limits import is_closed_file, obstacle
 from nb2prod.kernel.pickling import path_to
 
 ATOMS = (str, bytes, int, float, complex, bool, type(None), type(...), type(NotImplemented), range)
@@ -41,11 +44,18 @@ CONSTANT = frozenset((*ATOMS, tuple, frozenset, slice, types.CodeType))  # what 
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """`content` is the pickle of `{name: value}`; `needs` are names of the notebook that its functions read."""
+    """`content` is the pickle of `{name: value}`; `needs` are names of the notebook that its functions read.
+
+    `identity` is the digest of the values without where in the notebook their functions stand, empty when there are
+    none. `lasting` is False when
+    a process of another run could not read it as it is meant: a set whose order hangs on where objects lie in memory.
+    """
 
     names: tuple[str, ...]
     content: bytes
     needs: frozenset[str] = frozenset()
+    identity: str = ""
+    lasting: bool = True
 
     @property
     def digest(self) -> str:
@@ -250,7 +260,26 @@ def _packed(namespace: Mapping[str, Any], group: list[_Look]) -> Parcel | Kept:
         return _unpicklable(names[0], error)
     finally:
         pickler.clear_memo()
-    return Parcel(names, file.getvalue(), frozenset(pickler.needs))
+    content = file.getvalue()
+    identity = _identity(namespace, names, shared) if pickler.codes else ""
+    return Parcel(names, content, frozenset(pickler.needs), identity, pickler.lasting)
+
+
+def _identity(namespace: Mapping[str, Any], names: tuple[str, ...], shared: set[int]) -> str:
+    """The digest of what was just packed, with the code of its functions as if it stood nowhere."""
+    sink = _Hash()
+    pickler = _Pickler(sink, namespace, carry_arrays.with_views(shared))
+    pickler.placeless = True
+    try:
+        pickler.dump({name: namespace[name] for name in names})
+    finally:
+        pickler.clear_memo()
+    return sink.hash.hexdigest()
+
+
+def _placeless(code: types.CodeType) -> types.CodeType:
+    constants = tuple(_placeless(one) if isinstance(one, types.CodeType) else one for one in code.co_consts)
+    return code.replace(co_filename="", co_firstlineno=1, co_linetable=b"", co_consts=constants)
 
 
 # -- pickling --------------------------------------------------------------------------------------------------------
@@ -284,12 +313,20 @@ def _make_picklers() -> tuple[type, type]:
             self.namespace = namespace
             self.arrays = arrays
             self.needs: set[str] = set()
+            self.nans: dict[int, tuple[str, float]] = {}
+            self.codes = False  # whether there is code of the notebook's in it
+            self.placeless = False
+            self.lasting = True
 
         def persistent_id(self, value: Any) -> str | None:
             """Called for every object, also those that pickle writes without asking anybody (a set, a float)."""
-            if type(value) in (set, frozenset) and (reason := obstacle(value)):
-                raise _InTheWay(value, reason)
-            return _name_of_nan(value) if type(value) is float and value != value else None
+            if type(value) in (set, frozenset):
+                if reason := obstacle(value):
+                    raise _InTheWay(value, reason)
+                self.lasting = self.lasting and all(map(_hashes_by_content, value))
+            if type(value) is float and value != value:
+                return _name_of_nan(value) or self.nans.setdefault(id(value), (str(len(self.nans)), value))[0]
+            return None
 
         def reducer_override(self, value: Any) -> Any:
             reason = obstacle(value)
@@ -302,14 +339,21 @@ def _make_picklers() -> tuple[type, type]:
             if isinstance(value, types.CellType):
                 return _reduced_cell(value)
             if isinstance(value, types.CodeType):
-                return marshal.loads, (marshal.dumps(value),)
+                self.codes = True
+                # what a newer format writes hangs on who else refers to a text
+                return marshal.loads, (marshal.dumps(_placeless(value), 2) if self.placeless else marshal.dumps(value),)
             if isinstance(value, functools._lru_cache_wrapper) and value.__wrapped__.__globals__ is self.namespace:
                 return _cached, (value.__wrapped__, value.cache_parameters())
+            if isinstance(value, io.IOBase) and is_closed_file(value):
+                return _closed_file, _of_file(value)
             singleton = _singleton(value)
             if singleton:
                 return _singleton_named, (singleton,)
             reduced = self.arrays(value)
-            return super().reducer_override(value) if reduced is None else reduced
+            if reduced is None:
+                reduced = super().reducer_override(value)
+            self.codes = self.codes or (isinstance(value, type) and value.__module__ == "__main__")
+            return _without_number(reduced) if self.placeless and isinstance(value, type) else reduced
 
     class Looker(Pickler):
         """Notes what a value consists of, and writes nothing."""
@@ -341,9 +385,31 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _name_of_nan(value: float) -> str:
-    """NaN equals nothing, so that a list finds it by its identity: that of a library's own, or one by a number."""
+    """NaN equals nothing, so that a list finds it by its identity: that of a library's own; empty for any other."""
     own = (name for name in ("math", "numpy") if value is getattr(sys.modules.get(name), "nan", None))
-    return next(own, str(id(value)))
+    return next(own, "")
+
+
+def _without_number(reduced: Any) -> Any:
+    """How a class is made again, without the number that cloudpickle draws for it in each process."""
+    if not isinstance(reduced, tuple) or len(reduced) < 2:
+        return reduced
+    made = tuple("" if isinstance(one, str) and re.fullmatch("[0-9a-f]{32}", one) else one for one in reduced[1])
+    return (reduced[0], made, *reduced[2:])
+
+
+def _hashes_by_content(item: Any) -> bool:
+    """Whether an item's hash is the same in every process with one hash seed, and not where it lies in memory."""
+    if isinstance(item, tuple | frozenset):
+        return all(map(_hashes_by_content, item))
+    if item is None:
+        return sys.version_info >= (3, 12)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(item, numpy.generic):
+        return True
+    return type(item).__module__ in ("builtins", "datetime", "decimal", "fractions", "uuid", "pathlib") or isinstance(
+        item, enum.Enum
+    )
 
 
 class _Nowhere(io.RawIOBase):
@@ -490,6 +556,20 @@ def _singleton(value: Any) -> str:
     if value is sys.stdout or value is sys.stderr:
         return "stdout" if value is sys.stdout else "stderr"
     return ""
+
+
+def _of_file(file: Any) -> tuple[Any, ...]:
+    how = (file.encoding, file.errors) if type(file) is io.TextIOWrapper else (None, None)
+    return (file.name, file.mode, type(file) is io.FileIO, *how)
+
+
+def _closed_file(name: str, mode: str, raw: bool, encoding: str | None, errors: str | None) -> Any:
+    """A file that is closed, and says of itself what the one did that left."""
+    file: Any = Path(os.devnull).open(mode.replace("x", "w"), 0 if raw else -1, encoding=encoding, errors=errors)  # noqa: SIM115
+    innermost = file if raw else getattr(file, "buffer", file).raw
+    innermost.name = name
+    file.close()
+    return file
 
 
 def _singleton_named(name: str) -> Any:

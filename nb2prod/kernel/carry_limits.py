@@ -30,7 +30,19 @@ def _is_view(value: Any) -> bool:
 
 
 def _is_open_file(value: Any) -> bool:
-    return isinstance(value, io.IOBase) and type(value) not in (io.BytesIO, io.StringIO) and not _is_own_stream(value)
+    if not isinstance(value, io.IOBase) or type(value) in (io.BytesIO, io.StringIO) or _is_own_stream(value):
+        return False
+    return not is_closed_file(value)
+
+
+def is_closed_file(value: Any) -> bool:
+    """A file of a path that is closed: nothing is left of it but its name and how it was opened."""
+    kinds = (io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO)
+    if type(value) not in kinds or not value.closed:
+        return False
+    if type(value) is io.TextIOWrapper and type(value.buffer) not in kinds:
+        return False
+    return isinstance(getattr(value, "name", None), str) and not vars(value).keys() - {"mode", "name"}
 
 
 def _is_own_stream(value: Any) -> bool:

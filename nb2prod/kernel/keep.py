@@ -108,15 +108,15 @@ class Keeper:
 
     def _kept(self, step: Step, namespace: Namespace) -> Iterator[Event]:
         for name in step.metrics:
-            value = _number(name, _looked_up(name, "metric", namespace))
+            value = number_of(name, looked_up(name, "metric", namespace))
             yield MetricMeasured(step=step.name, name=name, value=value)
         for name in step.plots:
-            yield self._plot(step.name, name, _looked_up(name, "plot", namespace))
+            yield self._plot(step.name, name, looked_up(name, "plot", namespace))
         if step.example is not None:
-            example = _looked_up(step.example, "example", namespace)
+            example = looked_up(step.example, "example", namespace)
             yield self._keep_example(step.name, step.example, example, namespace)
         if step.model is not None:
-            yield self._keep_model(step.name, step.model, _looked_up(step.model, "model", namespace), namespace)
+            yield self._keep_model(step.name, step.model, looked_up(step.model, "model", namespace), namespace)
         if step.example is not None or step.model is not None:
             yield from self._predictions(step.name, namespace)
 
@@ -137,7 +137,7 @@ class Keeper:
         return event
 
     def _keep_model(self, step: str, name: str, model: Any, namespace: Namespace) -> Event:
-        _refuse_useless(name, model)
+        refuse_useless(name, model)
         module = self._pipeline.module
         try:
             pickled = pickling.dump(model, name, module, namespace)
@@ -233,7 +233,7 @@ def undisturbed() -> Iterator[None]:
             numpy_random.set_state(others)
 
 
-def _looked_up(name: str, what: str, namespace: Namespace) -> Any:
+def looked_up(name: str, what: str, namespace: Namespace) -> Any:
     if name not in namespace:
         raise CannotKeep(
             name, f"{what} {name} is not there after its step", f"bind {name} in the step, or correct the tag"
@@ -241,7 +241,7 @@ def _looked_up(name: str, what: str, namespace: Namespace) -> Any:
     return namespace[name]
 
 
-def _number(name: str, value: Any) -> float:
+def number_of(name: str, value: Any) -> float:
     """A metric's value as a float."""
     if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
         value = value.item()
@@ -270,7 +270,7 @@ def _dataset(name: str, step: str, value: Any) -> Dataset | None:
         return None
 
 
-def _refuse_useless(name: str, model: Any) -> None:
+def refuse_useless(name: str, model: Any) -> None:
     """A model must have `predict`; one of scikit-learn must be fitted."""
     if isinstance(model, type):
         raise CannotKeep(

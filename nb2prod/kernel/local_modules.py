@@ -32,12 +32,12 @@ class Watch(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> ModuleSpec | None:
         spec = PathFinder.find_spec(fullname, path, target)
-        if spec is None or spec.loader is None or not self._is_local(spec.origin):
+        if spec is None or spec.loader is None or not self.is_local(spec.origin):
             return None
         spec.loader = _Looking(spec.loader, self)
         return spec
 
-    def _is_local(self, origin: str | None) -> bool:
+    def is_local(self, origin: str | None) -> bool:
         if not origin or "site-packages" in origin or "dist-packages" in origin or not Path(origin).exists():
             return False
         return not any(Path(origin).resolve().is_relative_to(place) for place in self._installed)

@@ -16,11 +16,14 @@ import time
 from multiprocessing.connection import Client, Connection
 
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG
+OUR_SEED = "NB2PROD_HASH_SEED"  # says that PYTHONHASHSEED was set by the engine and not by the user
 
 
 def serve(address: str) -> None:
     """Fork children until the engine goes away."""
-    _die_with_parent()
+    die_with_parent()
+    if os.environ.pop(OUR_SEED, ""):
+        os.environ.pop("PYTHONHASHSEED", None)  # it was ours, and is no affair of what the notebook starts
     engine = Client(address, "AF_UNIX")
     _prepare(engine)
     while True:
@@ -55,7 +58,7 @@ def _prepare(engine: Connection) -> None:
 
 def _child(address: str) -> None:
     os.setpgid(0, 0)
-    _die_with_parent()
+    die_with_parent()
     code = 1
     try:
         from nb2prod.kernel import step_process
@@ -82,7 +85,7 @@ def _ended(child: int) -> int | None:
     return None
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     if sys.platform == "linux":
         import ctypes
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import sys
+import types
 from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nb2prod.core.errors import BadParameter
-from nb2prod.core.events import Event, ParametersComputed, ResourcesUsed, StepRetried, TestFinished
+from nb2prod.core.events import ArtifactKept, Event, ParametersComputed, ResourcesUsed, StepRetried, TestFinished
 from nb2prod.core.pipeline import Plan
 from nb2prod.core.result import TestResult
-from nb2prod.kernel import boundary, hold, tracked_call, usage
-from nb2prod.kernel.keep import CannotKeep, Keeper
+from nb2prod.kernel import ambient, boundary, checkpoint, hold, tracked_call, usage
+from nb2prod.kernel.keep import CannotKeep, Keeper, undisturbed
 from nb2prod.language.parameter_types import source_of
 from nb2prod.language.plain import plain as plain_cell
 from nb2prod.storage import codec, journal
@@ -34,10 +35,12 @@ class Probe:
         self.namespace = namespace
         self.plan: Plan = codec.build(Plan, json.loads((directory / PLAN).read_text(encoding="utf-8")))
         self.keeper = Keeper(self.plan.pipeline, directory)
+        self.own = frozenset(namespace)  # what is not the notebook's
         self.results: list[TestResult] = []
         self.parameters_told = False
         self.meter: usage.Meter | None = None
         self.held: hold.Held | None = None
+        self.points: checkpoint.Points | None = None
 
     def enter(self, step: str, cell: int | None, environment: Mapping[str, str], *, first: bool) -> list[Event]:
         """Before a cell of `step` (empty: before the cells of none that follow)."""
@@ -55,7 +58,7 @@ class Probe:
             return None
         return hold.Held(self.namespace, *hold.names_of(self.plan.pipeline, cell))
 
-    def again(self, step: str, cell: int, attempt: int, message: str) -> list[Event]:
+    def again(self, step: str, cell: int, attempt: int, message: str) -> list[StepRetried]:
         """After a cell failed: put back what it changed and say that it is tried again; nothing when it is not to be.
 
         Raises CannotKeep when something that it uses cannot be put back.
@@ -66,9 +69,7 @@ class Probe:
             return []
         if self.held.kept is not None:
             kept = self.held.kept
-            raise CannotKeep(
-                kept.name, f"{message}; not tried again: `{kept.path}` is {kept.reason}, as it was it is gone"
-            )
+            raise CannotKeep(kept.name, f"not tried again: `{kept.path}` is {kept.reason}, as it was it is gone")
         self.held.put_back()
         tracked_call.end()
         wait = min(LONGEST_WAIT, float(self.plan.options.get("backoff", 1.0)) * 2 ** (attempt - 1))
@@ -117,6 +118,63 @@ class Probe:
     def boundary(self, position: int) -> list[Event]:
         """After the cell at `position`: note what another run, with which this one is compared, has noted there."""
         boundary.follow(self.plan, position, self.namespace)
+        return []
+
+    def watched(self) -> list[Event]:
+        """Before the first cell of a run that takes resume points, or goes on from one."""
+        from IPython.core.getipython import get_ipython
+
+        self.points = checkpoint.Points(self.namespace, get_ipython())
+        return []
+
+    def point(self, wanted: Mapping[str, Any]) -> list[Event]:
+        """At the end of a step: begin to write a resume point."""
+        assert self.points is not None
+        with undisturbed():
+            self.points.take(checkpoint.Wanted(**wanted))
+        return []
+
+    def put_back(self, wanted: Mapping[str, Any], kept: Sequence[str], *, told: bool) -> list[Event]:
+        """Instead of the cells up to a point: their values, and the model and example that they kept."""
+        assert self.points is not None
+        try:
+            self.points.put(checkpoint.Wanted(**wanted))
+        except checkpoint.CannotPutBack as error:
+            raise CannotKeep("", str(error)) from error
+        self.parameters_told = told
+        events = [journal.decode(line) for line in kept]
+        self.keeper.recall([event.artifact for event in events if isinstance(event, ArtifactKept)])
+        return []
+
+    def settled(self, seconds: float) -> list[Event]:
+        """At the end of the run: the last point is written."""
+        if self.points is not None:
+            self.points.settle(seconds)
+        return []
+
+    def several(self, questions: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Event]:
+        """Questions one after the other: to ask each by itself takes as long as a small cell."""
+        events: list[Event] = []
+        try:
+            for question, what in questions:
+                events.extend(getattr(self, question)(**what))
+        except CannotKeep as refused:
+            refused.events = (*events, *refused.events)
+            raise
+        return events
+
+    def every_name(self, position: int, step: str) -> list[Event]:
+        """After the cell at `position`: note all that the notebook has bound, for the run that this one is compared to.
+
+        What the step was to make counts even when it is not there.
+        """
+        made = boundary.promised(self.plan, step)
+        bound = {
+            name
+            for name, value in self.namespace.items()
+            if name not in self.own and not name.startswith("_") and not isinstance(value, types.ModuleType)
+        }
+        boundary.write(self.plan, position, step, self.namespace, bound | made | ambient.RANDOM, made)
         return []
 
     def tested(self) -> list[Event]:

@@ -1,20 +1,23 @@
 """A step in a process of its own: what was delivered is unpacked, its cells run, what they left is packed.
 
-The process speaks in messages: `("began", position)`, `("output", position, output)`, `("ended", position, failed)`,
-`("events", lines)`, `("refused", message)`, `("lost", message)` and at the end `("report", Report)`. It ends when the
-engine hangs up.
+The process speaks in messages: `("began", position)`, `("output", position, output)`, `("again", position, seconds)`,
+`("ended", position, failed, note)`, `("events", lines)`, `("refused", message)`, `("lost", message)` and at the end
+`("report", Report)`. It ends when the engine hangs up.
 """
 
 from __future__ import annotations
 import __future__
 
+import ast
 import asyncio
 import atexit
 import contextlib
+import dataclasses
 import gc
 import signal
 import sys
 import threading
+import time
 import types
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -22,16 +25,18 @@ from pathlib import Path
 from typing import Any
 
 from nb2prod.core.events import ArtifactKept, Event
-from nb2prod.kernel import ambient, boundary, carry, carry_arrays, probe, step_shell
+from nb2prod.kernel import ambient, boundary, carry, carry_arrays, probe, step_shell, watching
 from nb2prod.kernel.keep import CannotKeep
 from nb2prod.kernel.local_modules import Watch
 from nb2prod.kernel.step_work import CellWork, Packed, Report, Work
+from nb2prod.language.plain import plain
 from nb2prod.storage import files, journal
 
 
 def prepare() -> None:
     """What all steps have in common is made once, before the first fork."""
     _ready.append(_Process())
+    ambient.inherit()
 
 
 def work(engine: Connection) -> None:
@@ -111,6 +116,9 @@ class _Process:
             return
         for _, values in delivered:
             self.namespace.update(values)
+        if wanted.watched:
+            watching.begin()
+            watching.look_at(value for _, values in delivered for value in values.values())
         before = [carry.Before(self.namespace, values) for _, values in delivered]
         surroundings = ambient.taken()
         if self._cells(wanted):
@@ -171,32 +179,68 @@ class _Process:
         return all(self._cell(wanted, cell) for cell in wanted.cells)
 
     def _cell(self, wanted: Work, cell: CellWork) -> bool:
-        assert self.probe is not None and self.descriptors is not None
+        """One cell, as often as its step says. Whether all went as it should."""
+        assert self.probe is not None
         step = next((step for step in self.probe.plan.pipeline.steps if step.name == wanted.step), None)
         is_step = step is not None and cell.index in step.cells
-        name = wanted.step if is_step or cell.is_test else ""
-        self.position, self.failed = cell.position, False
-        self._say("began", cell.position)
         first = step is not None and is_step and cell.index == step.cells[0]
-        self._tell(self.probe.enter(name, cell.index, wanted.environment, first=first))
-        self.shell.execution_count = cell.count
-        source = f"{TEST}({wanted.directory!r}, {cell.index})" if cell.is_test else cell.source
-        result = self.shell.run_cell(source, store_history=True)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self.descriptors.drain()
-        failed = not cell.may_fail and (self.failed or not result.success)
+        last = step is not None and is_step and cell.index == step.cells[-1]
+        name = wanted.step if is_step or cell.is_test else ""
+        self.position = cell.position
+        attempt, note = 0, ""
+        while True:
+            self._say("began", cell.position)
+            self._tell(self.probe.enter(name, cell.index, wanted.environment, first=first and not attempt))
+            error = self._ran(wanted, cell)
+            attempt += 1
+            if error is None or not is_step:
+                break
+            refused = self._again(name, cell, attempt, error)
+            if refused is not None:
+                note = refused
+                break
         try:
-            if not failed:
-                last = step is not None and is_step and cell.index == step.cells[-1]
+            if error is None:
                 self._tell(self.probe.leave(name, last=last) if name and not cell.is_test else [])
                 self._tell(self.probe.tested())
         except CannotKeep as refused:
             self._tell(refused.events)
             self._say("refused", refused.message)
             return False
-        self._say("ended", cell.position, failed)
-        return not failed
+        self._say("ended", cell.position, error is not None, note)
+        return error is None
+
+    def _ran(self, wanted: Work, cell: CellWork) -> str | None:
+        """Run the cell; what its error says, None when it did not fail or may."""
+        assert self.descriptors is not None
+        self.failed = False
+        self.shell.execution_count = cell.count
+        if wanted.watched:
+            watching.look_at(_texts_in(cell.source))
+        source = f"{TEST}({wanted.directory!r}, {cell.index})" if cell.is_test else cell.source
+        with watching.on() if wanted.watched else contextlib.nullcontext():
+            result = self.shell.run_cell(source, store_history=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.descriptors.drain()
+        if cell.may_fail or (result.success and not self.failed):
+            return None
+        error = result.error_in_exec or result.error_before_exec
+        return f"{type(error).__name__}: {error}"
+
+    def _again(self, step: str, cell: CellWork, attempt: int, error: str) -> str | None:
+        """Make ready for another try and wait for it: None; else why there is none."""
+        assert self.probe is not None
+        try:
+            retried = self.probe.again(step, int(cell.index or 0), attempt, error)
+        except CannotKeep as refused:
+            return refused.message
+        if not retried:
+            return ""
+        self._tell(retried)
+        self._say("again", cell.position, retried[0].wait)
+        time.sleep(retried[0].wait)
+        return None
 
     # -- what is left ------------------------------------------------------------------------------------------------
 
@@ -211,7 +255,7 @@ class _Process:
         names = self._names(wanted)
         fresh = {name for name in names if name not in delivered or name in changed or name in self.hosted}
         gone = (delivered | self.hosted) - names
-        parcels, stays = self._packed(wanted, names, fresh, delivered)
+        parcels, stays, left_out = self._packed(wanted, names, fresh, delivered)
         unseen = self._unseen(wanted)
         if unseen:
             # everything that comes after runs here: nothing has to leave
@@ -229,7 +273,19 @@ class _Process:
             same=frozenset(delivered & names - really),
             stays=tuple(stays),
             hosted=self.hosted,
+            left_out=frozenset(left_out),
+            seen=self._seen(wanted, [*parcels, *around]) if wanted.watched else None,
         )
+
+    def _seen(self, wanted: Work, parcels: Sequence[carry.Parcel]) -> watching.Seen:
+        assert self.watch is not None
+        code = "\n".join((*(cell.source for cell in wanted.cells), *(source for _, source in wanted.sources)))
+        seen = watching.seen(self.watch.is_local, code)
+        short = next((parcel for parcel in parcels if not parcel.lasting), None)
+        if short is None:
+            return seen
+        effect = f"leaves a set whose order hangs on the process (in `{', '.join(short.names)}`)"
+        return dataclasses.replace(seen, effects=(*seen.effects, effect))
 
     def _note(self, wanted: Work, delivered: set[str], names: set[str], streams: set[str]) -> None:
         """For a comparison, if there is to be one: what the work read, made and changed."""
@@ -259,8 +315,8 @@ class _Process:
 
     def _packed(
         self, wanted: Work, names: set[str], fresh: set[str], delivered: set[str]
-    ) -> tuple[list[carry.Parcel], list[carry.Kept]]:
-        """Parcels of all that is new, or shares something with what is new, and may be read later.
+    ) -> tuple[list[carry.Parcel], list[carry.Kept], set[str]]:
+        """Parcels of all that is new, or shares something with what is new, and may be read later; and what is not in.
 
         Also of what was delivered: a piece that runs at the same time may have tied something else to it.
         """
@@ -271,7 +327,7 @@ class _Process:
             if not more:
                 break
             live |= more
-        return parcels, kept
+        return parcels, kept, names - live
 
     def close(self) -> None:
         """The end of the process, as an interpreter ends: open files are flushed, `atexit` is heard."""
@@ -296,10 +352,18 @@ def _is_history(name: str) -> bool:
 
 
 def _written(parcel: carry.Parcel, folder: Path) -> Packed:
-    path = folder / f"{parcel.digest}.pkl"
+    digest = parcel.digest
+    path = folder / f"{digest}.pkl"
     if not path.exists():
         files.write_bytes(path, parcel.content)
-    return Packed(parcel.names, str(path), parcel.digest, parcel.needs)
+    return Packed(parcel.names, str(path), digest, parcel.needs, parcel.identity)
+
+
+def _texts_in(source: str) -> list[str]:
+    """The texts that stand in a cell's code."""
+    tree = plain(source).tree
+    nodes = ast.walk(tree) if tree is not None else ()
+    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
 
 
 def _open_figures() -> bool:

@@ -7,19 +7,22 @@ What is written to the file descriptors 1 and 2 (by a program that a cell starts
 from __future__ import annotations
 
 import builtins
+import codecs
+import contextlib
 import io
 import os
+import select
 import sys
 import threading
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Listener = Callable[[Mapping[str, Any]], None]
 NO_INPUT = "raw_input was called, but this frontend does not support input requests."
 
 
-def open_shell(listener: Listener) -> Any:
+def open_shell(listener: Listener, colors: str = "nocolor") -> Any:
     """The shell of this process, with a namespace of its own that is the module `__main__`."""
     from IPython.core.displayhook import DisplayHook
     from IPython.core.displaypub import DisplayPublisher
@@ -37,7 +40,7 @@ def open_shell(listener: Listener) -> Any:
 
         def finish_displayhook(self) -> None:
             if self.data.get("data"):
-                count = self.shell.execution_count
+                count = self.prompt_count
                 listener({"output_type": "execute_result", "execution_count": count, **self.data})
             self.data = {}
 
@@ -65,7 +68,7 @@ def open_shell(listener: Listener) -> Any:
 
     settings = Config()
     settings.HistoryManager.enabled = False
-    settings.InteractiveShell.colors = "nocolor"
+    settings.InteractiveShell.colors = colors
     settings.InteractiveShell.history_load_length = 0
     module = types.ModuleType("__main__")
     shell = Shell.instance(config=settings, user_module=module, displayhook_class=Hook, display_pub_class=Publisher)
@@ -102,6 +105,13 @@ def _refuse_input() -> None:
     import getpass
 
     getpass.getpass = nobody
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Meanwhile what is printed goes nowhere: it is no part of the notebook."""
+    with io.StringIO() as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+        yield
 
 
 class Said(io.TextIOBase):
@@ -152,37 +162,63 @@ class Descriptors:
     """Meanwhile the file descriptors 1 and 2 lead to the listener too; `drain` waits for what is on its way."""
 
     def __init__(self, listener: Listener) -> None:
-        self._listener = listener
-        self._ends: dict[str, int] = {}
-        self._marks: dict[str, threading.Event] = {}
-        self._mark = os.urandom(12)
+        self._pipes: list[_Pipe] = []
         for name, number in (("stdout", 1), ("stderr", 2)):
             reading, writing = os.pipe()
             os.dup2(writing, number)
             os.close(writing)
-            self._ends[name] = number
-            self._marks[name] = threading.Event()
-            threading.Thread(target=self._read, args=(name, reading), daemon=True).start()
-
-    def _read(self, name: str, end: int) -> None:
-        import codecs
-
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        waiting = b""
-        while content := os.read(end, 65536):
-            waiting += content
-            seen = self._mark in waiting
-            waiting = waiting.replace(self._mark, b"")
-            # the beginning of a mark is not shown before the rest has come
-            held = 0 if seen else next((n for n in range(11, 0, -1) if waiting.endswith(self._mark[:n])), 0)
-            ready, waiting = waiting[: len(waiting) - held], waiting[len(waiting) - held :]
-            if ready:
-                self._listener({"output_type": "stream", "name": name, "text": decoder.decode(ready)})
-            if seen:
-                self._marks[name].set()
+            self._pipes.append(_Pipe(name, number, reading, listener))
 
     def drain(self) -> None:
-        for name, number in self._ends.items():
-            self._marks[name].clear()
-            os.write(number, self._mark)
-            self._marks[name].wait(5)
+        for pipe in self._pipes:
+            pipe.drain()
+
+
+class _Pipe:
+    """What is written to one descriptor, read by a thread."""
+
+    def __init__(self, name: str, number: int, end: int, listener: Listener) -> None:
+        self._name = name
+        self._number = number
+        self._end = end
+        self._listener = listener
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._mark = os.urandom(12)
+        self._marked = threading.Event()
+        self._waiting = b""  # what may be the beginning of a mark is not shown before the rest has come
+        self._delivering = threading.Lock()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while True:
+            _has_something(self._end, None)
+            with self._delivering:
+                content = os.read(self._end, 65536)
+                if not content:
+                    return
+                self._deliver(self._waiting + content)
+
+    def _deliver(self, content: bytes) -> None:
+        seen = self._mark in content
+        content = content.replace(self._mark, b"")
+        held = 0 if seen else next((n for n in range(11, 0, -1) if content.endswith(self._mark[:n])), 0)
+        ready, self._waiting = content[: len(content) - held], content[len(content) - held :]
+        if ready:
+            self._listener({"output_type": "stream", "name": self._name, "text": self._decoder.decode(ready)})
+        if seen:
+            self._marked.set()
+
+    def drain(self) -> None:
+        """Mostly nothing is on its way: then nobody has to wait for the thread."""
+        with self._delivering:
+            if not self._waiting and not _has_something(self._end, 0):
+                return
+        self._marked.clear()
+        os.write(self._number, self._mark)
+        self._marked.wait(5)
+
+
+def _has_something(end: int, seconds: float | None) -> bool:
+    asked = select.poll()
+    asked.register(end, select.POLLIN)
+    return bool(asked.poll(seconds))

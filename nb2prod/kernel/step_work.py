@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nb2prod.kernel.carry import Kept
+from nb2prod.kernel.watching import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +23,16 @@ class CellWork:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A parcel at rest: the names in it, its file, the SHA-256 of that, and what its functions read."""
+    """A parcel at rest: the names in it, its file, the SHA-256 of that, and what its functions read.
+
+    `identity` is its digest without where in the notebook its functions stand.
+    """
 
     names: tuple[str, ...]
     path: str
     digest: str
     needs: frozenset[str] = frozenset()
+    identity: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class Work:
     bind: those are imported anew in every process. `libraries` have a state that must be there from the beginning.
     `names_indexes` says that the notebook gives an index of pandas a name, which all tables that have it see.
     `values` is the folder for parcels. `keeps` says why
-    the process has to be kept whatever its values are.
+    the process has to be kept whatever its values are. `watched`: the report has to say what the cells saw and did.
     """
 
     directory: str
@@ -62,6 +67,7 @@ class Work:
     libraries: tuple[str, ...] = ()
     names_indexes: bool = False
     keeps: str = ""
+    watched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,8 @@ class Report:
 
     `parcels` hold what is new or changed and what shares an object with it, `gone` names that were deleted, `same`
     delivered names whose values are what they were. When something cannot leave (`stays`), all of `hosted` stays with
-    it in the process.
+    it in the process. `left_out` are names that are bound but in no parcel, because nothing reads them later. `seen` is
+    what the cells saw and did, when that was asked for.
     """
 
     parcels: tuple[Packed, ...] = ()
@@ -79,3 +86,5 @@ class Report:
     same: frozenset[str] = frozenset()
     stays: tuple[Kept, ...] = ()
     hosted: frozenset[str] = frozenset()
+    left_out: frozenset[str] = frozenset()
+    seen: Seen | None = None

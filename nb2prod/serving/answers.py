@@ -13,7 +13,6 @@ import math
 from typing import Any
 
 import numpy
-import pandas
 
 
 class CannotAnswer(Exception):
@@ -24,11 +23,16 @@ def predictions(raw: Any) -> Any:
     """Plain values of what a model returned: arrays as lists, tables (and series) as lists of records."""
     if isinstance(raw, numpy.ndarray):
         return raw.tolist()
-    if isinstance(raw, pandas.Series):
-        raw = pandas.DataFrame(raw)
-    if isinstance(raw, pandas.DataFrame):
+    if _of_pandas(raw, "Series"):
+        raw = raw.to_frame()
+    if _of_pandas(raw, "DataFrame"):
         return raw.to_dict(orient="records")
     return raw
+
+
+def _of_pandas(value: Any, name: str) -> bool:
+    """By its class's name, as pandas is not imported for a model that does not need it."""
+    return any(kind.__name__ == name and kind.__module__.startswith("pandas") for kind in type(value).__mro__)
 
 
 def encode(answer: Any) -> bytes:
@@ -43,12 +47,12 @@ def encode(answer: Any) -> bytes:
 
 
 def _dumps(answer: Any) -> bytes:
-    return json.dumps(answer, default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(answer).encode()
 
 
 def _plain(value: Any) -> Any:
     """A value that `json` does not know, as one that it does, spelled as MLflow's server spells it."""
-    if value is pandas.NaT or value is pandas.NA:
+    if type(value).__name__ in ("NaTType", "NAType"):
         return None
     if isinstance(value, numpy.datetime64):
         return None if numpy.isnat(value) else str(numpy.datetime_as_string(value))
@@ -73,3 +77,6 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_nan(item) for item in value]
     return value
+
+
+_ENCODER = json.JSONEncoder(default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":"))

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from . import contract
+from .contract import NOTHING_KNOWN, Contract
 from .errors import ServingError
 from .signature import Signature, read_signature
 
@@ -46,6 +48,7 @@ class PackageFolder:
     signature: Signature | None
     example: tuple[Any, ...] = ()
     checksums: Mapping[str, str] | None = None
+    contract: Contract = NOTHING_KNOWN
 
     def copied_to(self, target: Path) -> Path:
         """Copy the files that the checksums name. Raises ServingError when one changed since it was checked."""
@@ -76,7 +79,12 @@ def open_folder(folder: Path) -> PackageFolder:
         signature=read_signature(model, where=str(folder / "MLmodel")),
         example=_example(folder, model, files),
         checksums=checksums,
+        contract=_contract(folder) if contract.FILE in files else NOTHING_KNOWN,
     )
+
+
+def _contract(folder: Path) -> Contract:
+    return contract.read_contract(_bytes(folder, contract.FILE), where=str(folder / contract.FILE))
 
 
 def _files(folder: Path) -> Iterator[str]:
@@ -177,7 +185,8 @@ def _example(folder: Path, model: Mapping[str, Any], files: frozenset[str]) -> t
     if name not in files or (folder / name).stat().st_size > _EXAMPLE_BYTES:
         return ()
     try:
-        content = json.loads(_bytes(folder, name))
+        # MLflow writes a missing number as NaN, which JSON has not
+        content = json.loads(_bytes(folder, name), parse_constant=lambda _: None)
     except ValueError:
         return ()
     if isinstance(content, dict) and {"columns", "data"} <= content.keys():

@@ -1,8 +1,8 @@
-"""Rows of a request into the table that a model takes: first validated against the signature, then built exactly.
+"""Rows of a request, validated against the signature and against what the package's contract says of its columns.
 
 Validation is strict, field by field: no number in quotes, no true for 1, no NaN, no null where the signature requires
-a value, no column that the signature does not know. A table has the same column types however many rows it has and
-whichever of them are missing, so that a row gets the same prediction alone as among others.
+a value, no column that the signature does not know. What is valid goes to a scorer, which makes of it what its model
+takes (`tables`, `onnx_scorer`). No library of data frames is needed here.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, NotRequired, TypeAlias
 
 import numpy
-import pandas
 import pydantic
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, WithJsonSchema
 from typing_extensions import TypedDict
 
+from .contract import NOTHING_KNOWN, Contract, Facts
 from .errors import FieldProblem, Refusal
 from .signature import INTEGERS, Column, Kind, Parameter, Signature, Tensor
 
 Rows: TypeAlias = list[Any]
 _CHUNK = 1000  # rows validated at a time: all problems of one chunk are listed, and no more are collected
 _LISTED = 100
-_NAME = 200
+NAME_LENGTH = 200  # of a column's name in an answer
 _DATETIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?")
 _REASONS = {
     "missing": "required, but not there",
@@ -49,11 +49,12 @@ _REASONS = {
 # ---- types -----------------------------------------------------------------------------------------------------------
 
 
-def row_type(signature: Signature) -> Any:
+def row_type(signature: Signature, contract: Contract = NOTHING_KNOWN) -> Any:
     """The type of one row, from which both validation and the OpenAPI schema come."""
     match signature.form:
         case "named columns":
-            return _record("Row", ((c.name, _column_type(c), c.required) for c in signature.columns))
+            fields = ((c.name, _known(c, contract.of(c.name)), c.required) for c in signature.columns)
+            return _record("Row", fields)
         case "columns by position":
             types: Any = tuple(_column_type(column) for column in signature.columns)
             return Annotated[tuple[types], Field(strict=False)]
@@ -75,9 +76,19 @@ def _record(name: str, fields: Iterable[tuple[str, Any, bool]]) -> Any:
 
 
 def _column_type(column: Column) -> Any:
-    """An optional column may be null, but for integers: MLflow has no missing integer, and refuses the whole table."""
-    kind = _type(column.kind)
-    return kind if column.required or column.kind.name in INTEGERS else kind | None
+    return _type(column.kind) | None if may_be_null(column) else _type(column.kind)
+
+
+def may_be_null(column: Column) -> bool:
+    """An optional column may, but for integers: MLflow has no missing integer, and refuses the whole table."""
+    return not column.required and column.kind.name not in INTEGERS
+
+
+def _known(column: Column, facts: Facts) -> Any:
+    """A column's type, with what the contract says of it: its rules hold, what was seen is only told."""
+    kind, described = _column_type(column), facts.schema(nullable=may_be_null(column))
+    rules = [AfterValidator(facts.check)] if facts.enforced else []
+    return Annotated[kind, *rules, Field(json_schema_extra=described)] if described else kind
 
 
 def _type(kind: Kind) -> Any:
@@ -172,8 +183,8 @@ _SCALARS: Mapping[str, Any] = {
 class Validator:
     """Rows and parameters of one signature, checked; built once, used for every request."""
 
-    def __init__(self, signature: Signature) -> None:
-        row = row_type(signature)
+    def __init__(self, signature: Signature, contract: Contract = NOTHING_KNOWN) -> None:
+        row = row_type(signature, contract)
         self.row: TypeAdapter[Any] = TypeAdapter(row)
         self._chunk: TypeAdapter[Rows] = TypeAdapter(list[row])  # type: ignore[valid-type]
         self._parameters: TypeAdapter[dict[str, Any]] = TypeAdapter(parameters_type(signature.parameters))
@@ -213,7 +224,7 @@ def _problems(error: pydantic.ValidationError, path: Any) -> tuple[FieldProblem,
     problems = []
     for problem in found:
         row, field = path(problem["loc"])
-        problems.append(FieldProblem(field[:_NAME], _reason(problem), row))
+        problems.append(FieldProblem(field[:NAME_LENGTH], _reason(problem), row))
     return tuple(dict.fromkeys(problems))
 
 
@@ -227,69 +238,8 @@ def _reason(problem: Any) -> str:
     return _REASONS.get(problem["type"], "not of its type")
 
 
-# ---- tables ----------------------------------------------------------------------------------------------------------
-
-
-def table(rows: Rows, signature: Signature, *, fill: bool) -> Any:
-    """What the model takes, of validated rows: a DataFrame, an array, or named arrays.
-
-    An optional column that no row has is left out, as MLflow does; with `fill` it is there with nothing in it.
-    """
-    match signature.form:
-        case "named columns":
-            return pandas.DataFrame(_columns(rows, signature.columns, fill=fill), index=range(len(rows)))
-        case "columns by position":
-            values = enumerate(zip(*rows, strict=True))
-            return pandas.DataFrame({i: _series(list(v), signature.columns[i].kind) for i, v in values})
-        case "named tensors":
-            return {t.name: _array([row[t.name] for row in rows], t) for t in signature.tensors}
-        case _:
-            return _array(rows, signature.tensors[0])
-
-
-def _columns(rows: Rows, columns: Sequence[Column], *, fill: bool) -> dict[str, pandas.Series]:
-    found = {}
-    for column in columns:
-        count = len(rows) if column.required else sum(column.name in row for row in rows)
-        if column.kind.name in INTEGERS and 0 < count < len(rows):
-            problem = FieldProblem(column.name[:_NAME], "an optional integer is given in every row or in none")
-            raise Refusal(422, "the rows do not fit the model's signature", (problem,))
-        if count or (fill and column.kind.name not in INTEGERS):
-            found[column.name] = _series([row.get(column.name) for row in rows], column.kind)
-    return found
-
-
-def _series(values: list[Any], kind: Kind) -> pandas.Series:
-    match kind.name:
-        case "integer" | "long":
-            return pandas.Series(numpy.array(values, dtype=f"int{INTEGERS[kind.name]}"))
-        case "double":
-            return pandas.Series(numpy.array(values, dtype="float64"))
-        case "float":
-            return pandas.Series(numpy.array(values, dtype="float32"))
-        case "boolean":
-            return pandas.Series(values, dtype="object" if None in values else "bool")
-        case "string":
-            text: pandas.Series[Any] = pandas.Series(
-                [numpy.nan if v is None else v for v in values], dtype=_text_dtype()
-            )
-            return text
-        case "datetime":
-            times = pandas.to_datetime(pandas.Series(values, dtype=object), format="ISO8601")
-            return pandas.Series(times, dtype="datetime64[ns]")
-        case "binary":
-            decoded = [None if v is None else base64.b64decode(v) for v in values]
-            return pandas.Series(decoded, dtype=object)
-    return pandas.Series(values, dtype=object)
-
-
-@functools.cache
-def _text_dtype() -> Any:
-    """What this pandas makes of a column of text: `str` from pandas 3 on, `object` before."""
-    return pandas.Series(["text"]).dtype
-
-
-def _array(values: list[Any], tensor: Tensor) -> Any:
+def tensor_array(values: list[Any], tensor: Tensor) -> Any:
+    """The rows of one tensor as an array. Raises Refusal (422) for lists that do not make one."""
     # text of a fixed width (`<U5`) would be cut without a word; the signature's check of it comes later
     dtype = "str" if numpy.dtype(tensor.dtype).kind == "U" else tensor.dtype
     try:

@@ -1,38 +1,194 @@
-"""What answers a table: a port, and the one way there is to fill it today, MLflow's own loader."""
+"""What answers rows: a port, and MLflow's own loader, which fills it for any model. `onnx_scorer` fills it faster.
+
+A scorer says how it is best asked: `small` is the number of rows that it answers so quickly that a thread would cost
+more than the answer, `together` whether requests that wait may be answered by one call, because every row's prediction
+is its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from .errors import Refusal
+import numpy
+
+from .errors import FieldProblem, Refusal
+from .package_folder import PackageFolder
+from .rows import Rows, Validator
+from .signature import Signature
+
+_LISTED = 100
+_SAME_AS = ("predict", "predict_proba", "predict_log_proba")
+_PLAIN = ("boolean", "integer", "long", "float", "double", "string", "datetime")
+_CLOSE = 1e-9  # linear algebra rounds the last bits of a row otherwise in another company
 
 
 class Scorer(Protocol):
-    """A loaded model. `table` is what `rows.table` makes; it answers like the model, unchanged."""
+    """A loaded model. With `fill`, an optional column that no row has is there with nothing in it."""
 
-    def predict(self, table: Any, parameters: Mapping[str, Any] | None) -> Any: ...
+    runtime: str
+    small: int
+    together: bool
+
+    def predict(self, rows: Rows, *, fill: bool, parameters: Mapping[str, Any] | None = None) -> Any: ...
+
+    def predict_unchecked(self, data: Any) -> Any:
+        """What MLflow's own server hands to a model without signature."""
+        ...
 
 
-Loader = Callable[[Path], Scorer]  # of a checked folder
+Loader = Callable[[Path, PackageFolder], Scorer]  # of a checked folder, and what is known of it
 
 
 class MlflowScorer:
-    """Any MLflow model with the python_function flavor, through `mlflow.pyfunc`."""
+    """Any MLflow model with the python_function flavor, through `mlflow.pyfunc`.
 
-    def __init__(self, folder: Path) -> None:
+    MLflow checks and converts every table. A scikit-learn model is asked directly for tables of which MLflow, once
+    asked, had nothing to convert: the check takes as long as a small model's prediction.
+    """
+
+    runtime = "mlflow"
+    small = 0
+
+    def __init__(self, folder: Path, known: PackageFolder) -> None:
         import mlflow.pyfunc
 
-        self._model = mlflow.pyfunc.load_model(str(folder))
+        from .tables import table
 
-    def predict(self, table: Any, parameters: Mapping[str, Any] | None) -> Any:
+        self._table = table
+        self._signature = known.signature
+        self._model = mlflow.pyfunc.load_model(str(folder))
+        self._estimator = _estimator(self._model)
+        self._direct: set[tuple[Any, ...]] = set()
+        self.together = self._answers_rows_alone(known)
+
+    def predict(self, rows: Rows, *, fill: bool, parameters: Mapping[str, Any] | None = None) -> Any:
+        assert self._signature is not None  # without one there are no rows
+        made = self._table(rows, self._signature, fill=fill)
+        if parameters or self._estimator is None or not hasattr(made, "dtypes"):
+            return self.predict_unchecked(made, parameters)
+        columns = tuple(made.dtypes.items())
+        if columns in self._direct:
+            return self._predict_directly(made)
+        answer = self.predict_unchecked(made, parameters)
+        if _is_taken_as_it_is(made, self._model):
+            self._direct.add(columns)
+        return answer
+
+    def predict_unchecked(self, data: Any, parameters: Mapping[str, Any] | None = None) -> Any:
         from mlflow.exceptions import MlflowException
 
         try:
-            return self._model.predict(table, params=dict(parameters) if parameters else None)
+            return self._model.predict(data, params=dict(parameters) if parameters else None)
         except MlflowException as error:
+            unknown = getattr(error, "unknown_rows", None)
+            if unknown is not None:  # of a model that asks the model of each row's key
+                raise _without_model(unknown, error) from None
             # MLflow's own message quotes the data
             if getattr(error, "error_class", None) == "SCHEMA_ENFORCEMENT_FAILED":
                 raise Refusal(422, "MLflow refuses the rows: they do not fit the model's signature") from None
             raise
+
+    def _predict_directly(self, table: Any) -> Any:
+        return getattr(self._estimator, self._predict_name)(table)
+
+    @property
+    def _predict_name(self) -> str:
+        return str(self._model.metadata.flavors["python_function"].get("predict_fn", "predict"))
+
+    def _answers_rows_alone(self, known: PackageFolder) -> bool:
+        """Whether a row's prediction depends on that row only: by what the model is made of, and by trying."""
+        if self._estimator is None or self._predict_name not in _SAME_AS or not is_uniform(known.signature):
+            return False
+        return all(map(_is_of_scikit_learn, _parts(self._estimator))) and self._example_agrees(known)
+
+    def _example_agrees(self, known: PackageFolder) -> bool:
+        try:
+            rows = Validator(known.signature).rows(known.example) if known.signature else []
+            together = self.predict(rows * 4, fill=True)
+            alone = [self.predict([row], fill=True) for row in rows] * 4
+        except Exception:  # noqa: BLE001 - the example does not fit; requests are then answered one by one
+            return False
+        return bool(rows) and same_answers(together, alone)
+
+
+def _without_model(rows: Sequence[int], error: Any) -> Refusal:
+    field = ", ".join(error.unknown_columns)
+    problems = tuple(FieldProblem(field, "there is no model for this key", row) for row in rows[:_LISTED])
+    return Refusal(422, "some rows have a key for which there is no model", problems)
+
+
+def is_uniform(signature: Signature | None) -> bool:
+    """Whether all tables of this signature have the same column types, whatever is missing in them."""
+    if signature is None or signature.form != "named columns":
+        return False
+    return all(c.kind.name in _PLAIN and (c.required or c.kind.name in _MAY_LACK) for c in signature.columns)
+
+
+_MAY_LACK = ("float", "double", "string", "datetime")
+
+
+def same_answers(together: Any, alone: Sequence[Any]) -> bool:
+    """Whether the answers to rows are those to each row: equal, or numbers that differ in their last bits."""
+    if not isinstance(together, numpy.ndarray) or not all(isinstance(one, numpy.ndarray) for one in alone):
+        return False
+    joined = numpy.concatenate(list(alone)) if alone else together[:0]
+    if joined.shape != together.shape or joined.dtype != together.dtype:
+        return False
+    if together.dtype.kind != "f":
+        return bool((joined == together).all())
+    return bool(numpy.allclose(joined, together, rtol=_CLOSE, atol=_CLOSE, equal_nan=True))
+
+
+def _estimator(model: Any) -> Any:
+    """The scikit-learn object within a loaded model, None for other models."""
+    if "sklearn" not in model.metadata.flavors or model.metadata.flavors["python_function"].get("code"):
+        return None
+    return getattr(getattr(model, "_model_impl", None), "sklearn_model", None)
+
+
+def _parts(estimator: Any) -> Iterable[Any]:
+    """An estimator and those within it, however they are nested."""
+    waiting, seen = [estimator], set()
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, list | tuple):
+            waiting += part
+        elif isinstance(part, dict):
+            waiting += part.values()
+        elif hasattr(part, "get_params") or callable(part):
+            yield part
+            waiting += vars(part).values() if hasattr(part, "get_params") else ()
+
+
+def _is_of_scikit_learn(part: Any) -> bool:
+    """What computes with each row alone: scikit-learn's classes and numpy's ufuncs, no function of anyone else."""
+    if isinstance(part, numpy.ufunc):
+        return True
+    kind = part if isinstance(part, type) else type(part)
+    if kind.__name__ == "FunctionTransformer" and not isinstance(part.func, numpy.ufunc | None):
+        return False
+    named = kind.__module__.startswith(("sklearn.", "numpy"))
+    return named and (hasattr(part, "get_params") or isinstance(part, type))
+
+
+def _is_taken_as_it_is(table: Any, model: Any) -> bool:
+    """Whether MLflow's check of a table changes nothing of it, values of any Python type apart."""
+    if any(dtype.kind == "O" and dtype.name == "object" for dtype in table.dtypes):
+        return False
+    try:
+        from mlflow.models.utils import _enforce_schema
+    except ImportError:  # another MLflow: every table goes through it
+        return False
+    enforced = _enforce_schema(table, model.metadata.get_input_schema())
+    return bool(enforced.dtypes.equals(table.dtypes) and enforced.equals(table) and enforced.index.equals(table.index))
+
+
+def affordable(seconds: float, *, budget: float = 0.001, most: int = 16) -> int:
+    """How many rows may be answered within the budget, when one takes so long."""
+    return min(most, math.floor(budget / seconds)) if seconds > 0 else 0

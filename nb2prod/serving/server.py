@@ -16,19 +16,20 @@ import socket
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import ServingError
 from .limits import Limits
+from .loading import LOADERS, Runtime
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
+    from .app import Application
     from .service import Service
 
 log = logging.getLogger("nb2prod.serving")
 TOKEN = "NB2PROD_TOKEN"
-_NEEDED = {"fastapi": "fastapi", "uvicorn": "uvicorn", "prometheus_client": "prometheus-client"}
+_NEEDED = {"pydantic": "pydantic", "uvicorn": "uvicorn", "prometheus_client": "prometheus-client"}
+_HEADER_BYTES = 65_536  # of one request
 
 
 def serve(
@@ -39,8 +40,11 @@ def serve(
     token: str | None = None,
     limits: Limits | None = None,
     drain: float = 1.0,
+    runtime: Runtime = "auto",
 ) -> None:
     """Serve a model folder until a signal comes. Port 0 takes a free one; the log says which.
+
+    `runtime` is what answers: `onnx` the proved translation, `mlflow` the model, `auto` the first that there is.
 
     Raises ServingError: a library is missing, the folder is not whole, the model does not load, the port is taken, or
     the host can be reached by others and there is no token (`token`, or the variable NB2PROD_TOKEN).
@@ -54,9 +58,9 @@ def serve(
         )
     from .app import create_app
 
-    app = create_app(folder, limits=limits, token=token)
+    app = create_app(folder, limits=limits, token=token, loader=LOADERS[runtime])
     listening = _listening(host, port)
-    _run(app, app.state.service, listening, drain)
+    _run(app, app.service, listening, drain)
 
 
 def _check_libraries() -> None:
@@ -92,7 +96,7 @@ def _listening(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _run(app: FastAPI, service: Service, listening: socket.socket, drain: float) -> None:
+def _run(app: Application, service: Service, listening: socket.socket, drain: float) -> None:
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -116,6 +120,10 @@ def _run(app: FastAPI, service: Service, listening: socket.socket, drain: float)
         access_log=False,
         lifespan="on",
         server_header=False,
+        date_header=False,
+        ws="none",
+        http=_protocol(),
+        h11_max_incomplete_event_size=_HEADER_BYTES,
         timeout_graceful_shutdown=int(service.limits.seconds + service.limits.body_seconds) + 1,
     )
     server = Server(config)
@@ -123,6 +131,44 @@ def _run(app: FastAPI, service: Service, listening: socket.socket, drain: float)
     server.run(sockets=[listening])
     if service.failure is not None:
         raise service.failure
+
+
+def _protocol() -> Any:
+    """uvicorn's faster reading of HTTP when httptools is there, with the bound on headers that its other one has."""
+    if importlib.util.find_spec("httptools") is None:
+        return "h11"
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    class Bounded(HttpToolsProtocol):
+        """Ends a connection whose request has too long a head (or trailer), before the rest of it is in memory."""
+
+        _head = 0
+        _is_in_head = True
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._is_in_head:
+                self._count(len(data))
+
+        def on_message_begin(self) -> None:
+            self._head, self._is_in_head = 0, True
+            super().on_message_begin()
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            super().on_header(name, value)
+            if not self._is_in_head:
+                self._count(len(name) + len(value))
+
+        def on_headers_complete(self) -> None:
+            self._is_in_head = False
+            super().on_headers_complete()
+
+        def _count(self, size: int) -> None:
+            self._head += size
+            if self._head > _HEADER_BYTES:
+                self.transport.abort()
+
+    return Bounded
 
 
 def _announce(service: Service, listening: socket.socket, stop: object) -> None:
@@ -134,6 +180,8 @@ def _announce(service: Service, listening: socket.socket, stop: object) -> None:
         log.warning("%s is a plain MLflow folder: it has no checksums, and nothing of it was checked", folder.name)
     service.settled.wait()
     if service.failure is None:
-        log.info("serving %s %s at %s", folder.name, folder.version or "(no version)", url)
+        version = folder.version or "(no version)"
+        parts = {"runtime": service.runtime, "digest": folder.digest}
+        log.info("serving %s %s at %s", folder.name, version, url, extra={"parts": parts})
     elif callable(stop):
         stop()

@@ -11,7 +11,7 @@ import logging
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from .gate import logged
 from .limits import Limits
 from .metrics import Metrics
 from .package_folder import PackageFolder
+from .rows import Rows
 from .scorer import Loader, Scorer
 from .workers import Workers, busy
 
@@ -45,6 +46,11 @@ class Service:
     def is_ready(self) -> bool:
         return self._scorer is not None and not self.stopping and not self.workers.stuck
 
+    @property
+    def runtime(self) -> str:
+        """What answers, empty while nothing is loaded."""
+        return self._scorer.runtime if self._scorer is not None else ""
+
     def start(self) -> None:
         self.workers.open()
         threading.Thread(target=self._load, name="nb2prod-load", daemon=True).start()
@@ -55,12 +61,25 @@ class Service:
         if self._copy is not None:
             shutil.rmtree(self._copy, ignore_errors=True)
 
-    def predict(self, table: Any, rows: int, parameters: Mapping[str, Any] | None = None) -> Any:
-        """The model's own answer. Raises Refusal: 503 while there is no model, 500 with an id when the model raises."""
+    @property
+    def scorer(self) -> Scorer:
+        """The loaded model. Raises Refusal (503) while there is none."""
         if self._scorer is None:
-            raise busy("the model is not loaded yet")
+            raise busy("the model is not loaded")
+        return self._scorer
+
+    def predict(self, rows: Rows, *, fill: bool, parameters: Mapping[str, Any] | None = None) -> Any:
+        """The model's own answer. Raises Refusal: 503 while there is no model, 500 with an id when the model raises."""
+        scorer = self.scorer
+        return self._counted(lambda: scorer.predict(rows, fill=fill, parameters=parameters), len(rows))
+
+    def predict_unchecked(self, data: Any, rows: int) -> Any:
+        scorer = self.scorer
+        return self._counted(lambda: scorer.predict_unchecked(data), rows)
+
+    def _counted(self, call: Callable[[], Any], rows: int) -> Any:
         try:
-            answer = self._scorer.predict(table, parameters)
+            answer = call()
         except Refusal:
             raise
         except BaseException as error:  # noqa: BLE001 - a model may raise anything, SystemExit too
@@ -74,7 +93,7 @@ class Service:
 
     def _load(self) -> None:
         try:
-            self._scorer = self._loader(self._place())
+            self._scorer = self._loader(self._place(), self.folder)
         except ServingError as error:
             self.failure = error
         except BaseException as error:

@@ -11,6 +11,7 @@ from .errors import ServingError
 
 SCALARS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
 INTEGERS = {"integer": 32, "long": 64}
+_PARTS = ("inputs", "params", "outputs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,12 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Either `columns` or `tensors`, never both."""
+    """Either `columns` or `tensors`, never both; `outputs` are what the model answers, empty when it is not said."""
 
     columns: tuple[Column, ...] = ()
     tensors: tuple[Tensor, ...] = ()
     parameters: tuple[Parameter, ...] = ()
+    outputs: tuple[Column | Tensor, ...] = ()
 
     @property
     def form(self) -> Literal["named columns", "columns by position", "named tensors", "one tensor"]:
@@ -70,7 +72,8 @@ def read_signature(model: Mapping[str, Any], *, where: str) -> Signature | None:
     if not stored.get("inputs"):
         return None
     try:
-        signature = _signature(json.loads(stored["inputs"]), json.loads(stored.get("params") or "[]") or [])
+        inputs, params, outputs = (json.loads(stored.get(part) or "[]") or [] for part in _PARTS)
+        signature = _signature(inputs, params, outputs)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ServingError("the signature cannot be read", where=where, exit_code=7) from error
     names = [column.name for column in signature.columns] + [tensor.name for tensor in signature.tensors]
@@ -79,13 +82,17 @@ def read_signature(model: Mapping[str, Any], *, where: str) -> Signature | None:
     return signature
 
 
-def _signature(inputs: list[Mapping[str, Any]], params: list[Mapping[str, Any]]) -> Signature:
+def _signature(
+    inputs: list[Mapping[str, Any]], params: list[Mapping[str, Any]], outputs: list[Mapping[str, Any]]
+) -> Signature:
     if not inputs:
         raise ValueError("a signature without inputs")
     parameters = tuple(Parameter(p["name"], _kind(p), p.get("shape") is not None) for p in params)
+    answered = tuple(_tensor(o) if o["type"] == "tensor" else _column(str(o.get("name") or ""), o) for o in outputs)
     if inputs[0]["type"] == "tensor":
-        return Signature(tensors=tuple(map(_tensor, inputs)), parameters=parameters)
-    return Signature(columns=tuple(_column(str(c.get("name") or ""), c) for c in inputs), parameters=parameters)
+        return Signature(tensors=tuple(map(_tensor, inputs)), parameters=parameters, outputs=answered)
+    columns = tuple(_column(str(c.get("name") or ""), c) for c in inputs)
+    return Signature(columns=columns, parameters=parameters, outputs=answered)
 
 
 def _tensor(stored: Mapping[str, Any]) -> Tensor:

@@ -61,7 +61,7 @@ def write(folder: Path, kept: Kept, *, moment: datetime, seed: str) -> Written:
     choice = model_formats.choose(kept.model, kept.module, described.example)
     pins = _requirements(kept.artifact, choice)
     identity = {"utc_time_created": str(moment.replace(tzinfo=None)), "model_uuid": _id(seed, kept.artifact)}
-    with tempfile.TemporaryDirectory(prefix="nb2prod-model-") as scratch, _quiet():
+    with tempfile.TemporaryDirectory(prefix="nb2prod-model-") as scratch, quiet():
         try:
             _save(folder, Path(scratch), kept, described, choice, pins, identity)
         except Exception as error:
@@ -90,7 +90,7 @@ def _save(
         "signature": described.signature,
         "input_example": first_rows(described.example),
         "pip_requirements": list(pins),
-        "code_paths": _code(scratch, kept.module),
+        "code_paths": code_of(scratch, kept.module),
     }
     if _is_estimator(kept.model):
         import mlflow.sklearn
@@ -109,7 +109,13 @@ def _save_any(scratch: Path, model: Any, common: dict[str, Any]) -> None:
     pickled = write_bytes(scratch / "model.pkl", cloudpickle.dumps(model, protocol=4))
     caller = templates.folder("package") / "python_model.py"
     mlflow.pyfunc.save_model(python_model=str(caller), artifacts={"model": str(pickled)}, **common)
-    _forget_places(Path(common["path"]))
+    finish_code_model(Path(common["path"]))
+
+
+def finish_code_model(folder: Path) -> None:
+    """Of a model that MLflow loads from a file of code: no place of this machine is named, no byte code can be left."""
+    _forget_places(folder)
+    write_text(folder / "__pycache__", NO_BYTE_CODE)
 
 
 def _forget_places(folder: Path) -> None:
@@ -130,7 +136,7 @@ def _requirements(model: Artifact, choice: FormatChoice) -> tuple[str, ...]:
     return tuple(sorted({*model.details["requirements"], *always}, key=str.lower))
 
 
-def _code(scratch: Path, module: HoistedModule | None) -> list[str] | None:
+def code_of(scratch: Path, module: HoistedModule | None) -> list[str] | None:
     if module is None:
         return None
     return [str(write_text(scratch / f"{module.name}.py", module.source))]
@@ -146,7 +152,7 @@ def _is_estimator(model: Any) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """What MLflow warns of here, the package says itself: the format and its trust, whole numbers, requirements."""
     logger = logging.getLogger("mlflow")
     level = logger.level

@@ -47,9 +47,9 @@ def package(
     pipeline: Pipeline, result: Result, destination: Path, *, name: str | None = None, version: str = "1"
 ) -> ModelPackage:
     """Make the package of a run at `destination`, which may hold an earlier package. Raises when it is not proved."""
-    called = _name(pipeline, name)
+    called = name_of(pipeline, name)
     refuse_unfinished(pipeline, result)
-    _refuse_destination(destination)
+    refuse_destination(destination)
     model = _artifact(pipeline, result, "model")
     _refuse_other_environment(model)
     with (
@@ -97,7 +97,7 @@ def refuse_unfinished(pipeline: Pipeline, result: Result) -> None:
             )
 
 
-def _name(pipeline: Pipeline, name: str | None) -> str:
+def name_of(pipeline: Pipeline, name: str | None) -> str:
     """The name as given, or the notebook's without what MLflow refuses."""
     if name is None:
         return "".join("_" if letter in FORBIDDEN else letter for letter in pipeline.notebook.name).strip() or "model"
@@ -108,7 +108,7 @@ def _name(pipeline: Pipeline, name: str | None) -> str:
     return name
 
 
-def _refuse_destination(destination: Path) -> None:
+def refuse_destination(destination: Path) -> None:
     """Only a new place, an empty folder, or a package of ours with no file of anyone else's."""
     where = str(destination)
     if destination.is_symlink():
@@ -261,7 +261,7 @@ def _manifest(
         "parity": parity,
         "python": platform.python_version(),
     }
-    return dict(_finite(codec.plain(content)))
+    return dict(finite(codec.plain(content)))
 
 
 def _parameters(pipeline: Pipeline, result: Result) -> dict[str, Any]:
@@ -273,12 +273,12 @@ def _parameters(pipeline: Pipeline, result: Result) -> dict[str, Any]:
     return {name: value for name, value in result.parameters.items() if name not in hidden}
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """JSON has no NaN and no infinity: they become the words that Protocol Buffers' JSON uses for them."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value

@@ -37,7 +37,7 @@ def plan(
 ) -> Plan:
     """`given` are values, `texts` a command line's words. Raises BadParameter or UsageError; nothing is written yet."""
     values = resolve(pipeline.parameters, given, texts)
-    _refuse_early_use(pipeline, values)
+    refuse_early_use(pipeline, values)
     _refuse_secrets_that_do_not_fit(pipeline, values)
     # the kernel works in another folder than this process
     notebook = dataclasses.replace(pipeline.notebook, path=pipeline.notebook.path.absolute())
@@ -67,7 +67,7 @@ def plan(
     )
 
 
-def _refuse_early_use(pipeline: Pipeline, given: Mapping[str, Any]) -> None:
+def refuse_early_use(pipeline: Pipeline, given: Mapping[str, Any]) -> None:
     """A given value counts below the parameters cell: what the cell itself does with the default would stay."""
     cells = dict.fromkeys(parameter.cell for parameter in pipeline.parameters if parameter.name in given)
     for cell in cells:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -11,11 +12,10 @@ from pathlib import Path
 from nb2prod.core.errors import Nb2prodError, StoreError
 from nb2prod.core.events import ArtifactKept, Event, RunFinished, RunStarted, fold
 from nb2prod.core.pipeline import Plan
-from nb2prod.core.ports import Engine, Tracker, TrackerPlugin
+from nb2prod.core.ports import Begun, Engine, Tracker, TrackerPlugin
 from nb2prod.core.result import Artifact, Failure, Result, RunStatus
-from nb2prod.stages.explain import explain
 from nb2prod.stages.plan import MASK
-from nb2prod.storage import files
+from nb2prod.storage import files, scratch
 from nb2prod.storage.codec import plain
 from nb2prod.storage.journal import Journal
 from nb2prod.storage.owner import owner
@@ -23,8 +23,26 @@ from nb2prod.storage.owner import owner
 PLAN = "plan.json"
 
 
-def run(plan: Plan, engine: Engine, trackers: Sequence[TrackerPlugin]) -> Result:
-    """Run the plan to its end, whatever end that is. Raises only what is nb2prod's own to say (a StoreError, say)."""
+def run(plan: Plan, engine: Engine, trackers: Sequence[TrackerPlugin], replayed: Sequence[Event] = ()) -> Result:
+    """Run the plan to its end, whatever end that is. Raises only what is nb2prod's own to say (a StoreError, say).
+
+    `replayed` are events of an earlier run that this one goes on from.
+    """
+    scratch.sweep()
+    with contextlib.ExitStack() as begun:
+        return _run(plan, _begun(plan, engine, begun), trackers, replayed)
+
+
+def _begun(plan: Plan, engine: Engine, begun: contextlib.ExitStack) -> Engine:
+    """What an engine can start at once starts before anybody is told of the run: that takes a second with MLflow."""
+    if not hasattr(engine, "begin"):
+        return engine
+    started: Begun = engine.begin(plan)
+    begun.callback(started.close)
+    return started
+
+
+def _run(plan: Plan, engine: Engine, trackers: Sequence[TrackerPlugin], replayed: Sequence[Event]) -> Result:
     directory = Path(plan.directory)
     journal = Journal(directory)
     files.write_text(directory / PLAN, json.dumps(plain(without_secrets(plan)), ensure_ascii=False, indent=1))
@@ -32,6 +50,8 @@ def run(plan: Plan, engine: Engine, trackers: Sequence[TrackerPlugin]) -> Result
     house.trackers = [tracker.open(plan, house.publish) for tracker in trackers]
     try:
         house.publish(_started(plan))
+        for event in replayed:
+            house.publish(event)
         _executed(plan, engine, house)
     finally:
         for tracker in house.trackers:
@@ -62,7 +82,11 @@ def _executed(plan: Plan, engine: Engine, house: _House) -> None:
     status: RunStatus = "killed"
     failure: Failure | None = Failure("interrupted", "ended before it was done")
     try:
-        failure = explain(engine.run(plan, house.publish, house.environment), plan)
+        failure = engine.run(plan, house.publish, house.environment)
+        if failure is not None:
+            from nb2prod.stages.explain import explain  # loads much, and most runs do not fail
+
+            failure = explain(failure, plan)
         status = _status(failure)
         _keep_notebook(plan, house)
     except KeyboardInterrupt:

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nb2prod.core.equality import Boundary, BoundaryKind, Compared, Difference, Equality, ProvenEdge
+from nb2prod.core.equality import ISOLATED_STEPS, Boundary, BoundaryKind, Compared, Difference, Equality, ProvenEdge
 from nb2prod.core.errors import UsageError, WorkerLost
 from nb2prod.core.events import Event, StepFinished
 from nb2prod.core.finding import Finding
@@ -53,9 +53,16 @@ RESULTS = ("cell", "timeout", "input", "keep")  # failures of the notebook's own
 
 
 def verify_notebook(
-    pipeline: Pipeline, refusing: Iterable[Finding], isolated: Way, linear: Way, tell: Tell = lambda _: None
+    pipeline: Pipeline,
+    refusing: Iterable[Finding],
+    isolated: Way,
+    linear: Way,
+    tell: Tell = lambda _: None,
+    other: str = ISOLATED_STEPS,
 ) -> Equality:
     """Compare the two ways to run a pipeline. `refusing` are the findings that isolated steps cannot have.
+
+    `other` says in the report what `isolated` is, when it is another way than that.
 
     Raises UsageError when there are no steps, and what a run raises. The notebook's own failures are in the result.
     """
@@ -63,12 +70,12 @@ def verify_notebook(
     steps = tuple(step.name for step in pipeline.steps)
     path = str(pipeline.notebook.path)
     if refused:
-        return Equality(path, "refused", steps, findings=refused)
+        return Equality(path, "refused", steps, findings=refused, other=other)
     if not steps:
         fix = "tag cells step:NAME; `nb2prod suggest` proposes tags"
         raise UsageError("the notebook has no steps, so that there is nothing to compare", where=path, fix=fix)
     with tempfile.TemporaryDirectory(prefix="nb2prod-") as folder, _one_hash_seed():
-        return _Verifying(pipeline, Path(folder), isolated, linear, tell).done()
+        return _Verifying(pipeline, Path(folder), isolated, linear, tell, other).done()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,7 @@ class _Verifying:
     isolated: Way
     linear: Way
     tell: Tell
+    other: str
     seconds: dict[str, float] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
     cells: dict[int, int] = field(default_factory=dict)  # position in the executed notebook -> number in the author's
@@ -157,7 +165,7 @@ class _Verifying:
 
     def run(self, name: str, like: str = "", watch: Sequence[str] = ()) -> Result:
         began = time.monotonic()
-        self.tell(SAID[name])
+        self.tell(SAID[name].replace(ISOLATED_STEPS, self.other))
         way = self.isolated if name in (ISOLATED, ISOLATED_AGAIN) else self.linear
         options = notes.options(notes.Wanted(str(self.folder), name, like, tuple(watch)))
         self.results[name] = way(options, self.folder / "runs")
@@ -168,7 +176,7 @@ class _Verifying:
         return self.results[name]
 
     def equality(self, status: Any, found: Iterable[Boundary] = (), failure: Failure | None = None) -> Equality:
-        boundaries = tuple(found)
+        boundaries = tuple(_in_words(self.other, one) for one in found)
         return Equality(
             str(self.pipeline.notebook.path),
             status,
@@ -177,6 +185,7 @@ class _Verifying:
             edges(self.pipeline, boundaries),
             failure=failure,
             seconds=dict(self.seconds),
+            other=self.other,
         )
 
     # -- what is compared --------------------------------------------------------------------------------------------
@@ -354,7 +363,7 @@ class _Verifying:
         anew = {_key(one): one.verdict for one in self.compared(LINEAR_AGAIN, LINEAR)}
         found = [_own_stream(one) if _is_own_stream(one, anew) else one for one in found]
         different = [one for one in found if one.verdict == "different"]
-        if not different:
+        if not different or self.other != ISOLATED_STEPS:  # the causes that are known are those of isolated steps
             return found
         first = different[0]
         reproducible = anew.get(_key(first), "equal") != "different"
@@ -410,6 +419,12 @@ class _Verifying:
 
 
 # -- small questions -------------------------------------------------------------------------------------------------
+
+
+def _in_words(other: str, boundary: Boundary) -> Boundary:
+    """The boundary, where something else than isolated steps was compared."""
+    text = boundary.difference.text.replace(ISOLATED_STEPS, other)
+    return dataclasses.replace(boundary, difference=dataclasses.replace(boundary.difference, text=text))
 
 
 def _digest(noted: Mapping[str, Any] | None) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import TextIO, cast
 
 from nb2prod.core.errors import StoreError
 from nb2prod.core.events import EVENTS, Event
@@ -27,6 +27,8 @@ class Journal:
             self._file = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise StoreError(f"cannot write the journal: {error.strerror}", where=str(self.path)) from error
+        _hold(self._file, self.path)
+        _mend(self.path)
 
     def append(self, event: Event) -> None:
         try:
@@ -40,6 +42,27 @@ class Journal:
             self._file.close()
         except OSError as error:
             raise StoreError(f"cannot write the journal: {error.strerror}", where=str(self.path)) from error
+
+
+def _mend(path: Path) -> None:
+    """A line that a kill has cut short is taken off, so that the next one begins at its beginning."""
+    if (content := path.read_bytes()) and not content.endswith(b"\n"):
+        with path.open("rb+") as file:
+            file.truncate(content.rfind(b"\n") + 1)
+
+
+def _hold(file: TextIO, path: Path) -> None:
+    """One process at a time writes a journal: two that resume one run would mix their events."""
+    try:
+        import fcntl
+    except ImportError:  # only on Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        fix = "wait for it, or end it"
+        raise StoreError("another process is writing this run", where=str(path), fix=fix) from error
 
 
 def read(directory: Path) -> Iterator[Event]:

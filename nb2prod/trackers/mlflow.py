@@ -41,11 +41,13 @@ from nb2prod.core.events import (
     TestFinished,
     Tracked,
 )
+from nb2prod.core.mapping import MapPlan
 from nb2prod.core.pipeline import Plan
 from nb2prod.core.ports import Publish
 from nb2prod.core.result import Artifact, Dataset, RunStatus, StepStatus, TestResult
 from nb2prod.kernel import tracked_call
 from nb2prod.storage import mlflow_store
+from nb2prod.trackers import _mlflow_resume as resume
 from nb2prod.trackers import _mlflow_words as words
 
 NAME = "mlflow"
@@ -101,7 +103,10 @@ class _Place:
 
 @dataclass(slots=True)
 class _Step:
-    """A step's run, with what is to be written when it ends. `run_id` is empty for a step that did not start."""
+    """A step's run, with what is to be written when it ends. `run_id` is empty for a step that did not start.
+
+    `adopted` is one that has all of it already: the run goes on from a point after that step.
+    """
 
     name: str
     run_id: str = ""
@@ -111,6 +116,7 @@ class _Step:
     open: bool = False
     cpu: float = 0.0
     memory: int = 0
+    adopted: StepStarted | None = None
 
 
 def _took(step: _Step, event: StepFinished) -> dict[str, tuple[float, float]]:
@@ -136,12 +142,13 @@ class MlflowTracker:
         self._steps: dict[str, _Step] = {}
         self._tests: list[TestResult] = []
         self._computed: dict[str, Any] = {}
+        self._before = resume.Reopened()
 
     def hear(self, event: Event) -> None:
         if isinstance(event, RunStarted):
             self._prepare(event)
         elif self._connected() is not None:
-            with _impatient():
+            with impatient():
                 self._write(event)
 
     def environment(self, step: str) -> Mapping[str, str]:
@@ -152,6 +159,7 @@ class MlflowTracker:
         place = self._connected()
         if place is None or place.cells == "server":
             return {}
+        self._forget(step)
         known = self._steps.get(step)
         run_id = known.run_id if known and known.run_id else place.run_id
         values = {
@@ -183,7 +191,7 @@ class MlflowTracker:
         if self._silent or self._preparing is None or self._started is None:
             return None
         if self._place is None:
-            with _impatient():
+            with impatient():
                 self._place = self._tell("the start of the run", self._connect, self._preparing, self._started)
             if self._place is None:
                 self._give_up("the run could not be begun there")
@@ -197,14 +205,13 @@ class MlflowTracker:
         prepared = preparing.result()
         uri = prepared.tracking_uri
         client = MlflowClient(tracking_uri=uri)
-        experiment = _experiment(client, self._plan)
+        experiment = experiment_of(client, self._plan)
         mlflow_store.close_orphans(client, experiment.experiment_id)
-        run = client.create_run(
-            experiment.experiment_id,
-            start_time=_milliseconds(event.at),
-            tags={**prepared.tags, words.NAME_TAG: event.run},
-        )
-        self._log_parameters(client, run.info.run_id, event.parameters)
+        earlier = resume.run_of(client, self._plan, experiment.experiment_id)
+        if earlier:
+            self._before = resume.reopened(client, self._plan, earlier, prepared.tags, FAILURE_TAG)
+        run_id = self._before.run_id or self._new_run(client, experiment.experiment_id, prepared, event)
+        self._log_parameters(client, run_id, event.parameters)
         cells = _cells(self._plan, experiment.name, uri)
         if cells != "join":
             _log.warning(
@@ -212,12 +219,17 @@ class MlflowTracker:
                 cells,
             )
         tags = words.shared_tags(event)
-        return _Place(client, uri, experiment.experiment_id, experiment.name, run.info.run_id, tags, cells)
+        return _Place(client, uri, experiment.experiment_id, experiment.name, run_id, tags, cells)
+
+    def _new_run(self, client: Any, experiment: str, prepared: _Prepared, event: RunStarted) -> str:
+        tags = {**prepared.tags, words.NAME_TAG: event.run}
+        run = client.create_run(experiment, start_time=milliseconds(event.at), tags=tags)
+        return str(run.info.run_id)
 
     def _log_parameters(self, client: Any, run_id: str, parameters: Mapping[str, Any]) -> None:
         """All in one batch; a value that MLflow would cut is kept as an artifact."""
         texts = {name: self._text(name, value) for name, value in parameters.items()}
-        client.log_batch(run_id, params=_params(texts))
+        client.log_batch(run_id, params=params_of(texts))
         for name, value in parameters.items():
             if name not in self._secrets and texts[name] != str(value):
                 client.log_text(run_id, words.parameter_json(value), f"parameters/{name}.json")
@@ -229,7 +241,7 @@ class MlflowTracker:
 
     def _say_where(self, place: _Place) -> None:
         where = {
-            "tracking_uri": _without_password(place.tracking_uri),
+            "tracking_uri": without_password(place.tracking_uri),
             "run_id": place.run_id,
             "experiment_id": place.experiment_id,
         }
@@ -314,6 +326,9 @@ class MlflowTracker:
 
     def _begin_step(self, event: StepStarted) -> None:
         place = self._there()
+        if event.step in self._before.done:
+            self._steps[event.step] = _Step(event.step, self._before.done.pop(event.step), adopted=event)
+            return
         earlier = self._steps.get(event.step)
         if earlier and earlier.open:  # it is tried again
             self._terminate(earlier.run_id, "FAILED", event.at)
@@ -324,17 +339,28 @@ class MlflowTracker:
             f"the start of step {event.step}",
             place.client.create_run,
             place.experiment_id,
-            start_time=_milliseconds(event.at),
+            start_time=milliseconds(event.at),
             tags=tags,
         )
         if run is not None:
             self._steps[event.step] = _Step(event.step, run.info.run_id, event.parameters, open=True)
 
+    def _forget(self, step: str) -> None:
+        """The step runs after all: what was told of it goes, and is told anew."""
+        known = self._steps.get(step)
+        if known is not None and known.adopted is not None:
+            place = self._there()
+            self._tell(f"the start of step {step}", resume.delete, place.client, place.experiment_id, known.run_id)
+            self._begin_step(known.adopted)
+
     def _end_step(self, event: StepFinished) -> None:
         step = self._step(event.step)
+        if step.adopted is not None:
+            return
         if event.status == "skipped":
             self._tag_skipped(step, event.reason)
-        self._flush(step, {} if event.status == "skipped" else _took(step, event))
+        again = event.status == "skipped" and not self._before.run_id  # told of its own run, not of another
+        self._flush(step, {} if again else _took(step, event))
         if step.open:
             self._terminate(step.run_id, _ENDS.get(event.status, "FAILED"), event.at)
             step.open = False
@@ -349,6 +375,8 @@ class MlflowTracker:
         place = self._there()
         metrics, step.metrics = step.metrics, {}
         datasets, step.datasets = step.datasets, []
+        if step.adopted is not None:
+            return
         if step.run_id and (metrics or timing):
             self._tell(f"the metrics of step {step.name}", self._batch_at, step.run_id, {**timing, **metrics})
         if metrics:
@@ -364,7 +392,8 @@ class MlflowTracker:
         run = place.client.get_run(step.run_id)
         values = {**(self._started.parameters if self._started else {}), **self._computed}
         missing = [name for name in step.parameters if name in values and name not in run.data.params]
-        place.client.log_batch(step.run_id, params=_params({name: self._text(name, values[name]) for name in missing}))
+        texts = {name: self._text(name, values[name]) for name in missing}
+        place.client.log_batch(step.run_id, params=params_of(texts))
         if run.info.run_name != step.name:  # `start_run(run_name=…)` renames the run that it resumes
             place.client.set_tag(step.run_id, "nb2prod.run_name", run.info.run_name)
             place.client.update_run(step.run_id, name=step.name)
@@ -394,9 +423,9 @@ class MlflowTracker:
             return call(*arguments, **named)
         except Exception as error:  # noqa: BLE001 - a client raises whatever its transport raises, and the run goes on
             if self._place is not None and getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
-                _log.warning("MLflow did not take %s: %s", what, _one_line(error))
+                _log.warning("MLflow did not take %s: %s", what, one_line(error))
             else:
-                self._give_up(f"{what} could not be told: {_one_line(error)}")
+                self._give_up(f"{what} could not be told: {one_line(error)}")
             return None
 
     def _give_up(self, reason: str) -> None:
@@ -416,11 +445,12 @@ class MlflowTracker:
         """MLflow would keep an infinite metric as 1.8e308, a number nobody measured: it becomes a tag instead."""
         from mlflow.entities import Metric, RunTag
 
+        metrics = {name: pair for name, pair in metrics.items() if not self._before.has(run_id, name, pair[0])}
         known = {name: pair for name, pair in metrics.items() if not math.isinf(pair[0])}
         infinite = {f"nb2prod.metric.{name}": str(metrics[name][0]) for name in metrics.keys() - known.keys()}
         self._there().client.log_batch(
             run_id,
-            metrics=[Metric(name, value, _milliseconds(at), 0) for name, (value, at) in known.items()],
+            metrics=[Metric(name, value, milliseconds(at), 0) for name, (value, at) in known.items()],
             tags=[RunTag(name, value) for name, value in infinite.items()],
         )
 
@@ -430,7 +460,7 @@ class MlflowTracker:
 
     def _terminate(self, run_id: str, status: str, at: float) -> None:
         client = self._there().client
-        self._tell("the end of a run", client.set_terminated, run_id, status, end_time=_milliseconds(at))
+        self._tell("the end of a run", client.set_terminated, run_id, status, end_time=milliseconds(at))
 
 
 def _prepared(plan: Plan, event: RunStarted) -> _Prepared:
@@ -439,7 +469,7 @@ def _prepared(plan: Plan, event: RunStarted) -> _Prepared:
     return _Prepared(uri, words.run_tags(plan, event))
 
 
-def _experiment(client: Any, plan: Plan) -> Any:
+def experiment_of(client: Any, plan: Plan | MapPlan) -> Any:
     """The experiment asked for, else the notebook's own, else the environment's, else one of the notebook's name."""
     own = _said(plan, _SETS_EXPERIMENT)
     name = plan.experiment or (own[0] if len(set(own)) == 1 else None) or os.environ.get("MLFLOW_EXPERIMENT_NAME")
@@ -477,7 +507,7 @@ def _cells(plan: Plan, experiment: str, uri: str) -> Literal["join", "experiment
     return "join" if set(_said(plan, _SETS_EXPERIMENT)) <= {experiment} else "experiment"
 
 
-def _said(plan: Plan, pattern: re.Pattern[str]) -> list[str | None]:
+def _said(plan: Plan | MapPlan, pattern: re.Pattern[str]) -> list[str | None]:
     """What the cells pass to a call, one entry a call: a text in quotes or a parameter's value, None for anything else.
 
     A look at the text, not at its meaning: what it misses is seen before the next cell, in the kernel.
@@ -499,14 +529,14 @@ def _value(text: str, parameters: Mapping[str, Any]) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _params(texts: Mapping[str, str]) -> Sequence[Any]:
+def params_of(texts: Mapping[str, str]) -> Sequence[Any]:
     from mlflow.entities import Param
 
     return [Param(name, text) for name, text in texts.items()]
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
+def impatient() -> Iterator[None]:
     """Our own calls give up early, and print nothing; a cell's calls keep the patience that their author chose."""
     wanted = {"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}
     wanted |= {name: value for name, value in _IMPATIENT.items() if name not in os.environ}
@@ -526,15 +556,15 @@ def _impatient() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _milliseconds(at: float) -> int:
+def milliseconds(at: float) -> int:
     return int(at * 1000)
 
 
-def _without_password(uri: str) -> str:
+def without_password(uri: str) -> str:
     return re.sub(r"(//[^/:@]*):[^/@]*@", r"\1:***@", uri)
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     text = str(error) if isinstance(error, Nb2prodError) else f"{error}" or type(error).__name__
-    line = _without_password(" ".join(text.split()))
+    line = without_password(" ".join(text.split()))
     return line if len(line) <= _MESSAGE_LENGTH else f"{line[:_MESSAGE_LENGTH]}…"

@@ -12,7 +12,7 @@ import pytest
 from nb2prod import api
 from nb2prod.core.errors import NotANotebook, StoreError
 from nb2prod.core.pipeline import Plan
-from nb2prod.engines.papermill import kernel_of, prepared
+from nb2prod.engines._prepared import kernel_of, prepared
 from nb2prod.stages.plan import plan
 from nb2prod.stages.test import run_pytest
 

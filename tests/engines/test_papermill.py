@@ -8,12 +8,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from nb2prod import api
 from nb2prod.core.errors import BadParameter, FindingsError, StoreError, UsageError
 from nb2prod.core.result import Result
-from nb2prod.engines.papermill import prepared
+from nb2prod.engines._prepared import prepared
 from nb2prod.stages.plan import plan
 from tests.notebook_maker import Row, write_notebook
 
@@ -281,3 +282,52 @@ def test_a_notebook_that_is_saved_again_between_reading_and_running_runs_unless_
     path.write_text(json.dumps(document))
     with pytest.raises(StoreError, match="has changed since it was read"):
         prepared(planned)
+
+
+WIDGETS = """
+import comm
+shown = {"_model_name": "IntSliderModel", "_model_module": "@jupyter-widgets/controls", "value": 3}
+slider = comm.create_comm(target_name="jupyter.widget", data={"state": shown, "buffer_paths": []})
+slider.send({"method": "update", "state": {"value": 4}, "buffer_paths": [["picture"]]}, buffers=[b"hi"])
+"""
+CATCHING = """
+state = {"_model_name": "OutputModel", "_model_module": "@jupyter-widgets/output", "outputs": [], "msg_id": ""}
+catcher = comm.create_comm(target_name="jupyter.widget", data={"state": state, "buffer_paths": []})
+here = get_ipython().kernel.get_parent()["header"]["msg_id"]
+catcher.send({"method": "update", "state": {"msg_id": here}, "buffer_paths": []})
+print("caught", flush=True)
+catcher.send({"method": "update", "state": {"msg_id": ""}, "buffer_paths": []})
+print("free")
+"""
+
+
+def test_widgets_are_saved_as_jupyter_saves_them_and_nothing_reaches_our_own_stdout(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Their last state and buffers, and what an Output widget caught; programs' output belongs to their cells."""
+    program = "import os\nos.system('echo by a program')\nprint('printed')"
+    result = ran(tmp_path, ("", WIDGETS), ("step:a", CATCHING), ("step:b", program))
+    assert (result.status, result.failure) == ("finished", None)
+    kept = json.loads(outputs(result))["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    slider, catcher = sorted(kept.values(), key=lambda one: one["model_name"])
+    assert (slider["model_name"], slider["state"]["value"]) == ("IntSliderModel", 4)
+    assert slider["buffers"] == [{"data": "aGk=", "encoding": "base64", "path": ["picture"]}]
+    assert [output["text"] for output in catcher["state"]["outputs"]] == ["caught\n"]
+    assert result.steps[0].printed == "free\n"
+    assert "printed" in result.steps[1].printed
+    assert capfd.readouterr().out == ""
+
+
+def test_a_kernel_that_was_begun_ends_when_there_is_to_be_no_run(tmp_path: Path, monkeypatch: Any) -> None:
+    """The kernel starts before trackers open; one that refuses leaves no process and no socket behind."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", str(tmp_path / "mlruns"))
+    (tmp_path / "mlruns" / "0").mkdir(parents=True)
+    (tmp_path / "mlruns" / "0" / "meta.yaml").write_text("name: Default\n")
+    before = {process.pid for process in psutil.process_iter()}
+    notebook = write_notebook(tmp_path / "nb.ipynb", [("step:a", "x = 1")])
+    for engine in ("papermill", "inprocess"):
+        with pytest.raises(StoreError):
+            api.run(notebook, trackers=("mlflow",), runs=tmp_path / "runs", engine=engine)
+    ours = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+    assert [child for child in ours if child.status() != psutil.STATUS_ZOMBIE] == []

@@ -139,7 +139,7 @@ def listening(app: Any) -> Iterator[httpx.Client]:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     thread.start()
     try:
-        assert app.state.service.settled.wait(60)
+        assert app.service.settled.wait(60)
         with httpx.Client(base_url=url, timeout=60) as client:
             yield client
     finally:

@@ -18,6 +18,7 @@ import pytest
 
 from nb2prod.serving.app import create_app
 from nb2prod.serving.limits import Limits
+from nb2prod.serving.package_folder import PackageFolder
 
 JSON = {"content-type": "application/json"}
 SCORING = ("/predict", "/invocations")
@@ -218,9 +219,9 @@ def test_requests_before_the_model_is_loaded_get_503(customer_model: Path, custo
 
     go = threading.Event()
 
-    def loader(folder: Path) -> MlflowScorer:
+    def loader(folder: Path, known: PackageFolder) -> MlflowScorer:
         go.wait()
-        return MlflowScorer(folder)
+        return MlflowScorer(folder, known)
 
     with TestClient(create_app(customer_model, loader=loader)) as client:
         answer = client.post("/predict", json={"rows": [customer]})
@@ -234,7 +235,7 @@ def test_requests_before_the_model_is_loaded_get_503(customer_model: Path, custo
 def test_a_package_is_loaded_from_a_checked_copy_that_goes_away(customer_model: Path, serving: Serving) -> None:
     loaded: list[Path] = []
 
-    def loader(folder: Path) -> Any:
+    def loader(folder: Path, known: PackageFolder) -> Any:
         loaded.append(folder)
         return None
 

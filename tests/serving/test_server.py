@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import shutil
@@ -30,7 +32,7 @@ def _process(*arguments: str, **options: Any) -> Iterator[tuple[subprocess.Popen
     assert process.stderr is not None
     try:
         for line in process.stderr:
-            if found := re.search(r"serving (.+) at (http://\S+)", line):
+            if found := re.search(r"serving (.+) at (http://[^\s\"]+)", line):
                 yield process, found[2]
                 break
         else:
@@ -110,6 +112,34 @@ def test_a_copy_of_the_service_under_another_name_needs_nothing_of_nb2prod(
         assert httpx.post(f"{url}/predict", json={"rows": [customer]}).status_code == 200
 
 
+def test_the_log_is_json_where_no_person_reads_it(obedient_model: Path) -> None:
+    with _process(str(obedient_model)) as (process, url):
+        httpx.get(f"{url}/livez", headers={"x-request-id": "mine"})
+        assert process.stderr is not None
+        line = json.loads(process.stderr.readline())
+    line.pop("time"), line.pop("milliseconds"), line.pop("message")
+    assert line == {"level": "info", "method": "GET", "route": "/livez", "status": 200, "request": "mine"}
+
+
+def _send_until_refused(url: str, begin: bytes, more: bytes) -> int:
+    """How many bytes of an endless head the service takes before it ends the connection."""
+    with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1]))) as raw:
+        sent = raw.send(begin)
+        with contextlib.suppress(ConnectionError):
+            while sent < 100_000_000:
+                raw.sendall(more)
+                sent += len(more)
+    return sent
+
+
+def test_a_request_with_an_endless_head_is_ended(obedient_model: Path) -> None:
+    """Also one whose single header never ends."""
+    with _process(str(obedient_model)) as (_, url):
+        for begin, more in ((b"GET / HTTP/1.1\r\na: ", b"x" * 1000), (b"GET / HTTP/1.1\r\n", b"a: b\r\n" * 100)):
+            assert _send_until_refused(url, begin, more) < 50_000_000  # the rest is in the sockets' own buffers
+        assert httpx.get(f"{url}/livez").status_code == 200
+
+
 def test_a_taken_port_is_a_clear_error(customer_model: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -162,7 +192,7 @@ def test_a_model_that_does_not_load_ends_with_7(
     assert caught.value.exit_code == 7
 
 
-@pytest.mark.parametrize("library", ["fastapi", "uvicorn", "prometheus_client"])
+@pytest.mark.parametrize("library", ["pydantic", "uvicorn", "prometheus_client"])
 def test_a_missing_library_names_the_extra(customer_model: Path, tmp_path: Path, library: str) -> None:
     hook = f"""
 import importlib.util

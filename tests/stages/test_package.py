@@ -328,6 +328,9 @@ class Mean:
 )
 
 
+LOAD = "import sys, mlflow.pyfunc; mlflow.pyfunc.load_model(sys.argv[1])"
+
+
 def test_an_object_of_the_notebooks_own_class_is_packaged_with_cloudpickle(tmp_path: Path) -> None:
     """Whoever reads the package or its card is told so, and why."""
     ran = small(tmp_path, "Mean().fit(X, y)", OWN)
@@ -338,6 +341,7 @@ def test_an_object_of_the_notebooks_own_class_is_packaged_with_cloudpickle(tmp_p
     card = (tmp_path / "made" / "model_card.md").read_text()
     assert f"The model is written with cloudpickle: {made.format.reason}." in card
     assert "load this package only when you know where it comes from" in card
+    subprocess.run([sys.executable, "-c", LOAD, str(tmp_path / "made")], check=True)  # leaves no byte code behind
     assert verify_package(tmp_path / "made").verdict == "equal"
 
 

@@ -1,0 +1,252 @@
+"""A finished map becomes one model package: it takes the key beside the model's own input, and asks the key's model.
+
+    MLmodel, python_model.py    what MLflow loads: `templates/package/routed_model.py`
+    artifacts/models/           the models of the items that are ok, in shards, and `routes.json`: whose is where
+    code/, package.json, parity.json, parity/, model_card.md, checksums     as in every package (`stages/package.py`)
+
+A key that has no model gets no guess. Which answer it gets is the `fallback`:
+
+    refuse          the call is refused, with the key and the row (the default)
+    null            the row has no prediction, and the column `reason` says so; every answer has that column
+    item:NUMBER     the model of one item, chosen by name
+    pooled          a model that the notebook itself fits on the whole table
+
+Before anything is written every model is loaded once; then a fresh process must predict with the package, for a sample
+of the items, what those items' own models said in the run.
+"""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from nb2prod.core.errors import FindingsError, NotebookFailed, NotProved, UsageError
+from nb2prod.core.mapping import ItemResult
+from nb2prod.core.model_package import FormatChoice, ModelPackage, Parity
+from nb2prod.core.pipeline import HoistedModule
+from nb2prod.stages import card, floors, model_folder, proof, routes
+from nb2prod.stages import package as packaging
+from nb2prod.stages.map_sample import Sample, sample
+from nb2prod.stages.routes import REFUSE, Fallback, Finished, Tell
+from nb2prod.stages.signature import Described, describe, first_rows
+from nb2prod.storage import artifacts, checksums, codec, model_formats, requirements, shards, templates
+from nb2prod.storage.artifacts import Stored
+from nb2prod.storage.files import write_text
+from nb2prod.storage.folders import replacing_folder
+
+CARD = "package/routed_card.md.j2"
+TELLS = {
+    "refuse": "The call is refused, with the keys and rows that have no model.",
+    "null": "The row has no prediction, and the column `reason` says so.",
+    "item": "The model of one item answers instead, which was chosen by name.",
+    "pooled": "A model answers that the notebook fitted on the whole table.",
+}
+FORMAT = FormatChoice("cloudpickle", "a model of a map is written once, in the process that fitted it, and not anew")
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What the package is made of: the models' keys and items, their sample, and how a signature describes it."""
+
+    keys: tuple[str, ...]
+    good: tuple[ItemResult, ...]
+    sample: Sample
+    described: Described
+    module: HoistedModule | None
+    pins: tuple[str, ...]
+
+
+def package(
+    finished: Finished,
+    destination: Path,
+    *,
+    name: str | None = None,
+    version: str = "1",
+    fallback: Fallback = REFUSE,
+    tell: Tell = lambda _: None,
+) -> ModelPackage:
+    """Make the package. Raises, and leaves nothing at `destination`, unless it answers as the items' models did."""
+    plan = finished.plan
+    called = packaging.name_of(plan.pipeline, name)
+    packaging.refuse_destination(destination)
+    _refuse_unfinished(finished)
+    good = tuple(result for result in finished.results if result.status == "ok" and result.kept is not None)
+    keys = routes.keys_of(plan, good)
+    routes.refuse_fallback(finished, good, fallback)
+    with (
+        proof.mlflow_settings(),
+        _importable(plan.pipeline.module),
+        replacing_folder(destination.absolute()) as folder,
+        tempfile.TemporaryDirectory(prefix="nb2prod-map-") as scratch,
+    ):
+        shown = sample(plan, keys, good, fallback)
+        packed = routes.pack(Path(scratch), finished, good, tell)
+        routes.write_routes(packed, good, keys, shown.inputs, fallback)
+        parts = _parts(finished, keys, good, shown, packed.packages)
+        with proof.Prover(parts.pins) as prover:
+            example = _write_folder(folder, Path(scratch), finished, parts)
+            parity = _proved(prover, folder, example, parts)
+        manifest = _manifest(finished, called, version, fallback, parts, parity)
+        packaging.write_json(folder / packaging.MANIFEST, manifest)
+        packaging.write_json(folder / packaging.PARITY, {"schema": packaging.PARITY_SCHEMA, **codec.plain(parity)})
+        write_text(folder / "model_card.md", _card(manifest, parity, finished))
+        digest = checksums.write(folder)
+    return packaging.as_package(manifest, destination, digest)
+
+
+def _importable(module: HoistedModule) -> AbstractContextManager[Any]:
+    return model_formats.importable(module) if module.source else nullcontext()
+
+
+# -- what may be packed ---------------------------------------------------------------------------------------------
+
+
+def _refuse_unfinished(finished: Finished) -> None:
+    plan = finished.plan
+    for tag, tagged in (("model", plan.pipeline.model), ("example", plan.pipeline.example)):
+        if tagged is None:
+            raise FindingsError(
+                f"no step is tagged {tag}:NAME, so there is nothing to package",
+                where=str(plan.pipeline.notebook.path),
+                fix=f"tag the step that makes the {tag} with {tag}:NAME, and run the map again",
+            )
+    if len(finished.results) < finished.total:
+        raise NotebookFailed(
+            f"the map is not finished: {len(finished.results):,} of {finished.total:,} items were run",
+            where=plan.directory,
+            fix="go on with --resume",
+        )
+    floors.refuse_failed(finished.judged)
+    if not any(result.status == "ok" and result.kept for result in finished.results):
+        raise NotebookFailed("no item of the map has a model", where=plan.directory, fix="look at the failures")
+
+
+def _parts(
+    finished: Finished, keys: tuple[str, ...], good: tuple[ItemResult, ...], shown: Sample, needed: frozenset[str]
+) -> _Parts:
+    own = finished.plan.pipeline.module
+    module = own if own.name in needed else None
+    packages = {*needed, *shown.packages, *(own.imports if module else ())} - {own.name}
+    described = describe(shown.example, shown.predictions)
+    return _Parts(keys, good, shown, described, module, _pins(packages))
+
+
+# -- what the package holds -----------------------------------------------------------------------------------------
+
+
+def _pins(packages: Iterable[str]) -> tuple[str, ...]:
+    """Exact versions of what loading and predicting import. Raises UsageError for a module that cannot travel."""
+    found = requirements.installed(packages)
+    if found["local"]:
+        raise UsageError(
+            f"the models need the module {', '.join(found['local'])}, which no installed package has",
+            fix="put its functions and classes into a functions cell, or install it as a package",
+        )
+    always = [requirements.pin(name) for name in ("mlflow-skinny", "numpy", "pandas", "cloudpickle")]
+    return tuple(sorted({*found["requirements"], *always}, key=str.lower))
+
+
+def _write_folder(folder: Path, scratch: Path, finished: Finished, parts: _Parts) -> Stored:
+    """The MLflow model, and what its proof is made with."""
+    try:
+        with model_folder.quiet():
+            _save(folder, scratch, finished, parts)
+    except Exception as error:
+        raise NotProved(f"MLflow cannot write the model: {type(error).__name__}: {error}") from error
+    if parts.module is not None:
+        write_text(folder / model_folder.CODE / "__pycache__", model_folder.NO_BYTE_CODE)
+    artifacts.write(parts.sample.predictions, folder / model_folder.PREDICTIONS)
+    return artifacts.write(parts.described.example, folder / model_folder.EXAMPLE)
+
+
+def _save(folder: Path, scratch: Path, finished: Finished, parts: _Parts) -> None:
+    import mlflow.models
+    import mlflow.pyfunc
+
+    moment = str(_moment(finished).replace(tzinfo=None))
+    identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{finished.plan.run}/{finished.plan.digest}").hex
+    mlflow.pyfunc.save_model(
+        path=str(folder),
+        python_model=str(templates.folder("package") / "routed_model.py"),
+        artifacts={"models": str(scratch / shards.FOLDER)},
+        mlflow_model=mlflow.models.Model(utc_time_created=moment, model_uuid=identity),
+        signature=parts.described.signature,
+        input_example=first_rows(parts.described.example),
+        pip_requirements=list(parts.pins),
+        code_paths=model_folder.code_of(scratch, parts.module),
+    )
+    model_folder.finish_code_model(folder)
+
+
+def _proved(prover: proof.Prover, folder: Path, example: Stored, parts: _Parts) -> Parity:
+    parity = proof.prove(prover, folder, example, parts.sample.predictions)
+    if parity.verdict in ("equal", "tolerant"):
+        return parity
+    path = parity.paths[0]
+    raise NotProved(
+        f"in a fresh process the package predicts otherwise than the items' models did in the run, for "
+        f"{path.rows - path.exact} of {path.rows} rows; it is not released",
+        fix="let the models depend on nothing but their input, and change neither model nor example after their step",
+    )
+
+
+# -- papers ---------------------------------------------------------------------------------------------------------
+
+
+def _manifest(
+    finished: Finished, name: str, version: str, fallback: Fallback, parts: _Parts, parity: Parity
+) -> dict[str, Any]:
+    """The content of `package.json`: that of any package, and `map`."""
+    plan = finished.plan
+    secret = {parameter.name for parameter in plan.pipeline.parameters if parameter.secret}
+    content = {
+        "schema": packaging.SCHEMA,
+        "name": name,
+        "version": version,
+        "created": _moment(finished).isoformat(timespec="seconds"),
+        "run": plan.run,
+        "notebook": plan.pipeline.notebook.path.name,
+        "notebook_digest": plan.pipeline.notebook.digest,
+        "model_type": f"{len(parts.good)} models, one for each {', '.join(parts.keys)} ({parts.sample.model_type})",
+        "format": FORMAT,
+        "module": parts.module.name if parts.module is not None else "",
+        "signature": {"inputs": parts.described.signature.inputs.to_dict()},
+        "conversions": parts.described.conversions,
+        "metrics": finished.metrics,
+        "parameters": {name: value for name, value in plan.given.items() if name not in secret},
+        "requirements": parts.pins,
+        "parity": parity,
+        "python": platform.python_version(),
+        "map": {
+            "keys": parts.keys,
+            "inputs": parts.sample.inputs,
+            "models": len(parts.good),
+            "items": len(finished.results),
+            "left_out": plan.left_out,
+            "fallback": fallback.text,
+            "pooled": finished.told,
+            "proved_items": parts.sample.items,
+            "table": Path(plan.table).name,
+            "table_digest": plan.digest,
+        },
+    }
+    return dict(packaging.finite(codec.plain(content)))
+
+
+def _card(manifest: Mapping[str, Any], parity: Parity, finished: Finished) -> str:
+    heading, description = card.opening(finished.plan.pipeline.notebook)
+    columns = [{"required": True, **column} for column in manifest["signature"]["inputs"]]
+    values = {**manifest, "title": heading, "description": description, "parity": parity, "columns": columns}
+    return templates.render(CARD, {**values, "tells": TELLS[manifest["map"]["fallback"].partition(":")[0]]})
+
+
+def _moment(finished: Finished) -> datetime:
+    """When the map began: the same for every package of it."""
+    return datetime.fromtimestamp(finished.started, UTC)

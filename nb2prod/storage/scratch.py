@@ -1,0 +1,51 @@
+"""Folders for the length of a run, outside of it: sockets, values on their way. A killed run cannot remove its own.
+
+Their names tell whose they are (`nb2prod-1f3a-1234-…`: host and process), so that the next run removes those of
+processes of this host that are gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+NAME = re.compile(r"nb2prod-([0-9a-f]{4})-(\d+)-\w+")
+
+
+def prefix() -> str:
+    """What the name of a folder of this process begins with."""
+    return f"nb2prod-{_host()}-{os.getpid()}-"
+
+
+def _host() -> str:
+    """Short, because the path of a socket may have no more than a hundred characters."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]
+
+
+def sweep() -> None:
+    """Remove the folders of this user's processes that are gone."""
+    with os.scandir(tempfile.gettempdir()) as entries:
+        names = [entry.name for entry in entries if entry.name.startswith("nb2prod-")]
+    for name in names:
+        found = NAME.fullmatch(name)
+        if found and found[1] == _host() and _is_ours_and_left(Path(tempfile.gettempdir()) / name, int(found[2])):
+            shutil.rmtree(Path(tempfile.gettempdir()) / name, ignore_errors=True)
+
+
+def _is_ours_and_left(folder: Path, process: int) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        if not hasattr(os, "getuid") or folder.stat().st_uid != os.getuid():
+            return False
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        except PermissionError:
+            return False
+    return False

@@ -1,0 +1,294 @@
+"""A project that an engineer would have written: a package of step functions, settings, a command line, tests.
+
+    src/mortgage/steps.py        a function for each step, with the author's lines, comments and prose
+    src/mortgage/functions.py    the notebook's functions and classes
+    src/mortgage/pipeline.py     the steps in their order, values handed on by name
+    src/mortgage/settings.py     the parameters, typed; `python -m mortgage --help` sets them
+    tests/                       the notebook's test cells, and the numbers of a run of the notebook
+    data/                        what the notebook reads
+    pyproject.toml, requirements.lock, Makefile, README.md, Dockerfile, .github/workflows/ci.yml
+
+Nothing of nb2prod is in it. What cannot be said that way with the same meaning is refused.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import keyword
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nb2prod.core.errors import NotebookFailed, StoreError, UsageError
+from nb2prod.core.pipeline import Pipeline
+from nb2prod.core.result import Result
+from nb2prod.storage import codec, templates
+from nb2prod.targets._project import code, environment, settings, testing
+from nb2prod.targets._project.code import Final
+from nb2prod.targets._project.data import DataFiles, data_files
+from nb2prod.targets._project.flow import with_flow
+from nb2prod.targets._project.hoisting import hoist
+from nb2prod.targets._project.meaning import Meaning, Unit, meaning
+from nb2prod.targets._project.names import stored_in
+from nb2prod.targets._project.problems import Problems
+
+FILES = {
+    "Makefile.j2": "Makefile", "README.md.j2": "README.md", "Dockerfile.j2": "Dockerfile", "gitignore": ".gitignore",
+    "dockerignore": ".dockerignore", "ci.yml": ".github/workflows/ci.yml", "conftest.py.j2": "tests/conftest.py",
+}  # fmt: skip
+NEVER_IGNORED = ("F821", "F822", "F823", "E999")  # of ruff: a name that is not there is no matter of style
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What goes into a project, before any of it is written."""
+
+    found: Meaning
+    units: tuple[Unit, ...]
+    package: str
+    title: str
+    modules: Mapping[str, str]
+    tests: Mapping[str, str]
+    data: DataFiles
+    recorded: Mapping[str, Any] | None
+    notes: tuple[str, ...]
+
+
+def export(
+    pipeline: Pipeline, destination: Path, *, run: Result | None = None, allow_shell: bool = False
+) -> tuple[Path, ...]:
+    """Write the project. `run` is a run of the notebook, whose metrics and prints a test of the project compares.
+
+    Raises FindingsError when the notebook says what a project cannot.
+    """
+    if run is not None:
+        _refuse_run(pipeline, run)
+    content = _content(pipeline, run, allow_shell)
+    _write(content, destination)
+    return tuple(sorted(path for path in destination.rglob("*") if path.is_file()))
+
+
+def _refuse_run(pipeline: Pipeline, run: Result) -> None:
+    if run.failure is not None or run.status != "finished":
+        raise NotebookFailed("the run did not end well", where=run.directory, fix="name a run that finished")
+    other = [
+        p.name
+        for p in pipeline.parameters
+        if p.name in run.parameters and not p.secret and not p.computed and not p.derived_from and not p.required
+        and codec.plain(run.parameters[p.name]) != codec.plain(p.default)
+    ]  # fmt: skip
+    if other:
+        raise UsageError(
+            f"the run was told another {other[0]} than the notebook says",
+            where=run.directory,
+            fix="name a run with the notebook's own parameters",
+        )
+
+
+# -- content ----------------------------------------------------------------------------------------------------------
+
+
+def _content(pipeline: Pipeline, run: Result | None, allow_shell: bool) -> Content:
+    problems = Problems(pipeline.notebook.path)
+    found = hoist(meaning(pipeline, problems, allow_shell=allow_shell))
+    tests = testing.prepared(found)
+    needed: list[set[str]] = [set() for _ in range(len(found.units) + 1)]
+    for test in tests:
+        needed[test.after] |= set(test.values)
+    final = _final(found)
+    units = with_flow(found, needed, final.names - set(found.state) - found.parameters.keys())
+    problems.refuse()
+    package, title = _package(pipeline, found), _title(pipeline)
+    modules = {
+        "__init__.py": f'"""{title}{"" if title.endswith(("?", "!")) else "."}"""\n',
+        "functions.py": code.functions_module(found, package),
+        "steps.py": code.steps_module(found, units, package),
+        "settings.py": settings.settings_module(found, package),
+        "pipeline.py": code.pipeline_module(found, units, package, final, needed, title),
+        "__main__.py": settings.main_module(found, package, final, title),
+    }
+    files = testing.test_modules(found, tests, units, package)
+    _refuse_local_modules(found, [*modules.values(), *files.values()])
+    trees = [ast.parse(text) for name, text in modules.items() if name in ("functions.py", "steps.py", "settings.py")]
+    data = data_files(pipeline, [*trees, *(ast.parse(text) for text in files.values())], problems)
+    problems.refuse()
+    recorded = None if run is None else _recorded(run, units, final)
+    kept = {name: text for name, text in modules.items() if text}
+    return Content(found, tuple(units), package, title, kept, files, data, recorded, tuple(_notes(found)))
+
+
+def _final(found: Meaning) -> Final:
+    """What a run gives: of each tagged value that a later step binds anew, nobody knows which is meant."""
+    steps = found.pipeline.steps
+    for position, unit in enumerate(found.units):
+        step = next((step for step in steps if step.name == unit.step), None)
+        tagged = () if step is None else (*step.metrics, *step.plots, *([step.model] if step.model else []))
+        for later in found.units[position + 1 :]:
+            for name in sorted(set(tagged) & stored_in(s.node for s in later.statements)):
+                what = f"`{name}` is a result of step {unit.step}, and step {later.step} binds it anew"
+                found.problems.add(later.cell, None, what, "give the later one its own name")
+    model = found.pipeline.model
+    return Final(
+        tuple(dict.fromkeys(name for step in steps for name in step.metrics)),
+        model[1] if model else None,
+        tuple(dict.fromkeys(name for step in steps for name in step.plots)),
+    )
+
+
+def _package(pipeline: Pipeline, found: Meaning) -> str:
+    word = re.sub(r"\W+", "_", pipeline.notebook.name).strip("_").lower() or "notebook"
+    word = f"n{word}" if word[0].isdigit() else word
+    top = {text.split()[1].partition(".")[0] for texts in found.imports.values() for text in texts if " " in text}
+    taken = (
+        keyword.iskeyword(word)
+        or word in sys.stdlib_module_names
+        or word in top
+        or word in ("tests", "data", "src", "conftest")
+    )
+    return f"{word}_pipeline" if taken else word
+
+
+def _title(pipeline: Pipeline) -> str:
+    for cell in pipeline.notebook.cells:
+        heading = re.search(r"^#\s+(.+)$", cell.source, re.MULTILINE) if cell.kind == "markdown" else None
+        if heading:
+            return heading[1].strip().replace("\\", "").replace('"', "'").rstrip(".")
+    return pipeline.notebook.name.replace("_", " ").replace("\\", "").replace('"', "'")
+
+
+def _refuse_local_modules(found: Meaning, sources: Iterable[str]) -> None:
+    folder = found.pipeline.notebook.folder
+    names = {text.split()[1].partition(".")[0] for texts in found.imports.values() for text in texts if " " in text}
+    used = "\n".join(sources)
+    for name in sorted(names):
+        there = (folder / f"{name}.py").exists() or (folder / name / "__init__.py").exists()
+        if there and re.search(rf"^\s*(import|from) {re.escape(name)}\b", used, re.MULTILINE):
+            what = f"it imports `{name}`, a file beside the notebook, which does not go into the project"
+            found.problems.add(None, None, what, "put its functions into the notebook, or install it as a package")
+        if name == "":
+            found.problems.add(None, None, "a relative import", "import from an installed package")
+
+
+def _recorded(run: Result, units: Sequence[Unit], final: Final) -> dict[str, Any]:
+    printed = {step.name: step.printed for step in run.steps}
+    comparable = [unit.step for unit in units if unit.step and unit.comparable]
+    return {
+        "metrics": {name: value for name, value in run.metrics.items() if name in final.metrics},
+        "printed": {name: printed.get(name, "") for name in comparable},
+    }
+
+
+def _notes(found: Meaning) -> Iterable[str]:
+    """What the notebook says of steps that functions do not have."""
+    for step in found.pipeline.steps:
+        words = [f"retries:{step.retries}" if step.retries else "", f"timeout:{step.timeout:g}" if step.timeout else ""]
+        if any(words):
+            yield f"step {step.name}: {', '.join(filter(None, words))} is left to whatever runs the project"
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def _write(content: Content, destination: Path) -> None:
+    source = destination / "src" / content.package
+    for folder in (source, destination / "tests", destination / ".github" / "workflows"):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, text in content.modules.items():
+        (source / name).write_text(text, encoding="utf-8")
+    for name, text in content.tests.items():
+        (destination / "tests" / name).write_text(text, encoding="utf-8")
+    for path in content.data.copied:
+        target = destination / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(content.found.pipeline.notebook.folder / path, target)
+    values = _values(content)
+    for template, name in FILES.items():
+        (destination / name).write_text(templates.render(f"project/{template}", values), encoding="utf-8")
+    if content.recorded is not None:
+        text = json.dumps(content.recorded, indent=2, ensure_ascii=False)
+        (destination / "tests" / "recorded.json").write_text(text + "\n", encoding="utf-8")
+        parity = templates.render("project/test_parity.py.j2", values)
+        (destination / "tests" / "test_parity.py").write_text(parity, encoding="utf-8")
+    wanted: list[environment.Need] = values["needs"]
+    (destination / "requirements.lock").write_text("\n".join(environment.lock(wanted)) + "\n", encoding="utf-8")
+    _write_pyproject(destination, values, {})
+    _in_style(destination, values)
+    _refuse_broken(destination)
+
+
+def _values(content: Content) -> dict[str, Any]:
+    wanted, unknown = environment.needs(content.modules.values())
+    missing = [name for name in unknown if name != content.package]
+    notes = [*content.notes, *(f"{name} is imported, and no installed package offers it" for name in missing)]
+    return {
+        "package": content.package,
+        "project": re.sub(r"[^a-z0-9.]+", "-", content.package.encode("ascii", "ignore").decode().lower()).strip("-.")
+        or "project",
+        "title": content.title,
+        "prose": _prose(content.found.pipeline),
+        "notebook": content.found.pipeline.notebook.path.name,
+        "parameters": content.found.pipeline.parameters,
+        "steps": [unit.step for unit in content.units if unit.step],
+        "state": content.found.state,
+        "needs": wanted,
+        "tools": environment.tools(),
+        "data": content.data,
+        "recorded": content.recorded,
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "notes": notes,
+        "folders": sorted({path.partition("/")[0] for path in content.data.copied}),
+    }
+
+
+def _prose(pipeline: Pipeline) -> str:
+    first = next((cell.source for cell in pipeline.notebook.cells if cell.kind == "markdown"), "")
+    return re.sub(r"^#\s+.+\n?", "", first.strip(), count=1).strip()
+
+
+def _write_pyproject(destination: Path, values: Mapping[str, Any], ignored: Mapping[str, Sequence[str]]) -> None:
+    text = templates.render("project/pyproject.toml.j2", {**values, "ignored": ignored})
+    (destination / "pyproject.toml").write_text(text, encoding="utf-8")
+
+
+def _in_style(destination: Path, values: Mapping[str, Any]) -> None:
+    """Formatted by ruff where it is installed; what remains is the author's own style, and named as such."""
+    if importlib.util.find_spec("ruff") is None:
+        return
+    _ruff(destination, "check", "--quiet", "--select", "I", "--fix", "--exit-zero", ".")
+    _ruff(destination, "format", "--quiet", ".")
+    said = json.loads(_ruff(destination, "check", "--quiet", "--exit-zero", "--output-format", "json", "."))
+    ignored: dict[str, set[str]] = {}
+    for finding in said:
+        name = Path(finding["filename"]).relative_to(destination.resolve()).as_posix()
+        if finding["code"] in NEVER_IGNORED or finding["code"] is None:
+            raise StoreError(
+                f"the project would be broken: {finding['message']}", where=name, fix="report this notebook"
+            )
+        ignored.setdefault(name, set()).add(finding["code"])
+    if ignored:
+        _write_pyproject(destination, values, {name: sorted(codes) for name, codes in sorted(ignored.items())})
+
+
+def _ruff(destination: Path, *words: str) -> str:
+    command = [sys.executable, "-m", "ruff", *words, "--no-cache"]
+    done = subprocess.run(command, cwd=destination.resolve(), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise StoreError(f"ruff does not format the project: {done.stderr.strip()[:500]}")
+    return done.stdout
+
+
+def _refuse_broken(destination: Path) -> None:
+    """Every module is Python, and none reads a name that it does not have."""
+    for path in destination.rglob("*.py"):
+        try:
+            compile(path.read_text(encoding="utf-8"), path.name, "exec", dont_inherit=True)
+        except SyntaxError as error:
+            what = f"the project would be broken: {error.msg}, line {error.lineno}"
+            raise StoreError(what, where=path.name, fix="report this notebook") from error
