@@ -68,10 +68,11 @@ def prune(store: str, older: float | None, to: str | None, everything: bool, as_
 
     found = api.prune_cache(store, older_days=older, to=to, everything=everything)
     if as_json:
-        figures = {"entries": found.entries, "freed": found.freed, "left": found.left}
+        figures = {"entries": found.entries, "points": found.points, "freed": found.freed, "left": found.left}
         print_json({"schema": "nb2prod/cache-prune/1", "store": store, **figures})
         return
-    click.echo(f"removed {found.entries} entries, {_size(found.freed)}; {_size(found.left)} are left")
+    removed = f"{found.entries} entries, {found.points} resume points, {_size(found.freed)}"
+    click.echo(f"removed {removed}; {_size(found.left)} are left")
 
 
 def _entry(entry: Entry, hits: int, used: float) -> dict[str, Any]:

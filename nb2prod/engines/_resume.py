@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from nb2prod.core.errors import StoreError
+from nb2prod.core.errors import Nb2prodError, StoreError
 from nb2prod.core.events import ArtifactKept, Event, KernelStarted, ParametersComputed, StepFinished, StepStarted
 from nb2prod.core.pipeline import Plan, Role
 from nb2prod.core.ports import Publish
@@ -33,9 +33,9 @@ from nb2prod.kernel.step_work import CellWork
 from nb2prod.language import parameters, surroundings
 from nb2prod.language.plain import plain
 from nb2prod.language.same_code import key_of
-from nb2prod.storage import journal, points
+from nb2prod.storage import journal, points, step_entries
 from nb2prod.storage.notebook_node import from_dict
-from nb2prod.storage.store import open_store
+from nb2prod.storage.store import LocalStore, Store, open_store
 
 OPTION = "checkpoints"  # {"store": where}: points are taken
 RESUME = "resume"  # {"store": where, "run": whose points, "position": in that run, "cells": {position: position now}}
@@ -231,6 +231,22 @@ def settled(client: Client) -> None:
     if client.points is not None and (failure is None or failure.kind in ("cell", "keep", "input")):
         with contextlib.suppress(Died):  # it had nothing more to do
             client._ask("settled", seconds=SETTLE)
+        if client.points.where:
+            _make_room(open_store(client.points.where), client.running.plan.run)
+
+
+def _make_room(store: Store, run: str) -> None:
+    """The points of the notebook's earlier runs go, with what only they needed; the store stays within its limit."""
+    if not isinstance(store, LocalStore):
+        return
+    try:
+        if points.forget_earlier(store, run):
+            step_entries.prune(store)
+        limit = step_entries.limit()
+        if sum(kept.size for kept in store.contents()) > limit:
+            step_entries.prune(store, to=limit)
+    except Nb2prodError as error:
+        logging.getLogger("nb2prod.points").warning("the resume points of earlier runs stay: %s", error)
 
 
 def displays_of(executed: Executed) -> dict[str, dict[str, list[int]]]:

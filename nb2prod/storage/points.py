@@ -25,6 +25,8 @@ from nb2prod.storage import codec, journal
 from nb2prod.storage.store import Store, open_store
 
 FORMAT = 1
+RUNS = "runs/"
+KEPT_RUNS = 3  # of one notebook: who wants to go on from an earlier one has its results, and runs it anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +87,32 @@ class Story:
 
 
 def folder_of(run: str) -> str:
-    return f"runs/{run}/points/"
+    return f"{RUNS}{run}/points/"
 
 
 def name_of(run: str, position: int) -> str:
     return f"{folder_of(run)}{position:06d}.json"
+
+
+def is_point(name: str) -> bool:
+    return name.startswith(RUNS) and "/points/" in name
+
+
+def forget_earlier(store: Store, run: str) -> bool:
+    """Remove the points of a notebook's earlier runs, but for the last ones. Whether there were any."""
+    notebook = _notebook_of(run)
+    names = [name for name in store.names(RUNS) if is_point(name)]
+    runs = sorted({one for name in names if _notebook_of(one := name.split("/")[1]) == notebook})
+    earlier = set(runs[:-KEPT_RUNS]) - {run}
+    gone = [name for name in names if name.split("/")[1] in earlier]
+    for name in gone:
+        store.remove(name)
+    return bool(gone)
+
+
+def _notebook_of(run: str) -> str:
+    """What a run's name says of its notebook, between the time and the number at random."""
+    return "-".join(run.split("-")[2:-1])
 
 
 def written(store: Store, name: str, point: Point) -> None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nb2prod.core.errors import StoreError, UsageError
-from nb2prod.storage import codec
+from nb2prod.storage import codec, points
 from nb2prod.storage.owner import is_gone
 from nb2prod.storage.store import LocalStore, Store
 
@@ -175,44 +175,68 @@ def size_of(text: str, where: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
+    """How many entries of the cache and resume points went, with how much content and how many bytes."""
+
     entries: int
+    points: int
     contents: int
     freed: int
     left: int
 
 
 def prune(store: Store, *, older: float | None = None, to: int | None = None, everything: bool = False) -> Pruned:
-    """Remove entries that were not used for `older` seconds, then the longest unused ones until `to` bytes are left.
+    """Remove what was of no use for `older` seconds, then what was longest of none until `to` bytes are left.
+
+    That is entries of the cache and resume points.
 
     Then all content that no record names is removed, except what is so new that its record may still come. What a run
     under way may have been given stays, whatever is asked for.
     """
     if not isinstance(store, LocalStore):
         raise UsageError("only a store in a folder can be pruned", fix="let the bucket's own rules remove old objects")
-    now, used = time.time(), uses(store)
+    now = time.time()
     since = min(under_way(store), default=now)
-    entries = [(max(entry.made, used.get(entry.name, (0, 0.0))[1]), entry) for entry in every(store)]
-    entries.sort(key=lambda one: one[0])
-    removed: list[Entry] = []
-    for at, entry in entries:
-        if at < since and (everything or (older is not None and now - at > older)):
-            store.remove(entry.name)
-            removed.append(entry)
+    rows = sorted(_removable(store), key=lambda row: row.at)
+    gone = {row.name for row in rows if row.at < since and (everything or (older is not None and now - row.at > older))}
+    for name in gone:
+        store.remove(name)
     freed, contents = _swept(store, since, now if everything else now - GRACE)
     if to is not None:
         left = sum(kept.size for kept in store.contents())
-        for at, entry in entries:
-            if left <= to or at >= since:
+        for row in rows:
+            if left <= to or row.at >= since:
                 break
-            if entry in removed:
-                continue
-            store.remove(entry.name)
-            removed.append(entry)
-            more, number = _swept(store, since, now - GRACE, also=entry.contents)
-            freed, contents, left = freed + more, contents + number, left - more
-    _forget(store, {entry.name for entry in removed}, everything)
+            if row.name not in gone:
+                store.remove(row.name)
+                gone.add(row.name)
+                more, number = _swept(store, since, now - GRACE, also=row.contents)
+                freed, contents, left = freed + more, contents + number, left - more
+    _forget(store, gone, everything)
     store.sweep()
-    return Pruned(len(removed), contents, freed, sum(kept.size for kept in store.contents()))
+    entries = sum(name.startswith(ENTRIES) for name in gone)
+    return Pruned(entries, len(gone) - entries, contents, freed, sum(kept.size for kept in store.contents()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A record that may be removed: `at` is when it was last of use."""
+
+    at: float
+    name: str
+    contents: tuple[str, ...]
+
+
+def _removable(store: Store) -> Iterator[_Row]:
+    """Entries of the cache, and resume points of runs."""
+    used = uses(store)
+    for entry in every(store):
+        yield _Row(max(entry.made, used.get(entry.name, (0, 0.0))[1]), entry.name, tuple(entry.contents))
+    for name in store.names(points.RUNS):
+        if points.is_point(name):
+            record = store.read(name) or b"{}"
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                at = float(json.loads(record)["at"])
+                yield _Row(at, name, tuple(digest.decode() for digest in DIGESTS.findall(record)))
 
 
 def _swept(store: LocalStore, since: float, before: float, also: Iterable[str] = ()) -> tuple[int, int]:
