@@ -46,6 +46,8 @@ from nb2prod.core.pipeline import Plan
 from nb2prod.core.ports import Publish
 from nb2prod.core.result import Artifact, Dataset, RunStatus, StepStatus, TestResult
 from nb2prod.kernel import tracked_call
+from nb2prod.language import surroundings
+from nb2prod.language.plain import plain
 from nb2prod.storage import mlflow_store
 from nb2prod.trackers import _mlflow_resume as resume
 from nb2prod.trackers import _mlflow_words as words
@@ -135,7 +137,7 @@ class MlflowTracker:
         self._publish = publish
         self._secrets = frozenset(p.name for p in plan.pipeline.parameters if p.secret)
         self._started: RunStarted | None = None
-        self._preparing: Future[_Prepared] | None = None
+        self._preparing: Future[_Prepared | _Place] | None = None
         self._place: _Place | None = None
         self._silent = False
         self._over = False
@@ -143,12 +145,24 @@ class MlflowTracker:
         self._tests: list[TestResult] = []
         self._computed: dict[str, Any] = {}
         self._before = resume.Reopened()
+        self._unheard: list[Event] = []  # what happened while MLflow was being imported
+        self._may_wait = not _may_log_early(plan)
 
     def hear(self, event: Event) -> None:
         if isinstance(event, RunStarted):
             self._prepare(event)
+        elif self._is_preparing() and not isinstance(event, RunFinished):
+            self._unheard.append(event)
         elif self._connected() is not None:
-            with impatient():
+            self._written(event)
+
+    def _is_preparing(self) -> bool:
+        return self._place is None and self._preparing is not None and not self._preparing.done()
+
+    def _written(self, *events: Event) -> None:
+        unheard, self._unheard = self._unheard, []
+        with impatient():
+            for event in (*unheard, *events):
                 self._write(event)
 
     def environment(self, step: str) -> Mapping[str, str]:
@@ -156,9 +170,12 @@ class MlflowTracker:
 
         Empty when MLflow is not being told: the cells then run as they would without a tracker.
         """
+        if not step and self._may_wait and self._is_preparing():
+            return {}  # the cells before the first step import what they need meanwhile
         place = self._connected()
         if place is None or place.cells == "server":
             return {}
+        self._written()
         self._forget(step)
         known = self._steps.get(step)
         run_id = known.run_id if known and known.run_id else place.run_id
@@ -183,7 +200,7 @@ class MlflowTracker:
     def _prepare(self, event: RunStarted) -> None:
         self._started = event
         pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nb2prod-mlflow")
-        self._preparing = pool.submit(_prepared, self._plan, event)
+        self._preparing = pool.submit(self._prepared, event)
         pool.shutdown(wait=False)
 
     def _connected(self) -> _Place | None:
@@ -199,10 +216,20 @@ class MlflowTracker:
                 self._say_where(self._place)
         return self._place
 
-    def _connect(self, preparing: Future[_Prepared], event: RunStarted) -> _Place:
+    def _prepared(self, event: RunStarted) -> _Prepared | _Place:
+        """In a thread of its own: a store on this machine is told of the run, for another one all is made ready."""
+        uri = mlflow_store.tracking_uri()
+        mlflow_store.make_ready(uri)
+        prepared = _Prepared(uri, words.run_tags(self._plan, event))
+        return self._begun(prepared, event) if uri.startswith(("sqlite:", "file:")) else prepared
+
+    def _connect(self, preparing: Future[_Prepared | _Place], event: RunStarted) -> _Place:
+        prepared = preparing.result()
+        return prepared if isinstance(prepared, _Place) else self._begun(prepared, event)
+
+    def _begun(self, prepared: _Prepared, event: RunStarted) -> _Place:
         from mlflow import MlflowClient
 
-        prepared = preparing.result()
         uri = prepared.tracking_uri
         client = MlflowClient(tracking_uri=uri)
         experiment = experiment_of(client, self._plan)
@@ -463,10 +490,27 @@ class MlflowTracker:
         self._tell("the end of a run", client.set_terminated, run_id, status, end_time=milliseconds(at))
 
 
-def _prepared(plan: Plan, event: RunStarted) -> _Prepared:
-    uri = mlflow_store.tracking_uri()
-    mlflow_store.make_ready(uri)
-    return _Prepared(uri, words.run_tags(plan, event))
+# libraries that log to MLflow by themselves when it is installed
+_LOG_BY_THEMSELVES = frozenset({"transformers", "lightning", "pytorch_lightning", "setfit", "ultralytics"})
+
+
+def _may_log_early(plan: Plan) -> bool:
+    """Whether a cell before the first step may call MLflow: by its text, a module of the author's, or a library."""
+    notebook = plan.pipeline.notebook
+    for cell, role in zip(notebook.cells, plan.pipeline.roles, strict=True):
+        if role is not None and role.kind == "step":
+            return False
+        tree = plain(role.body).tree if role is not None and role.kind != "skip" else None
+        if "mlflow" in cell.source or (role is not None and tree is None and role.kind != "skip"):
+            return True
+        tops = {name.partition(".")[0] for name in surroundings.modules(tree)} if tree is not None else set()
+        if tops & _LOG_BY_THEMSELVES or any(_is_local(notebook.folder / top) for top in tops):
+            return True
+    return False
+
+
+def _is_local(place: Path) -> bool:
+    return place.is_dir() or place.with_suffix(".py").exists()
 
 
 def experiment_of(client: Any, plan: Plan | MapPlan) -> Any:

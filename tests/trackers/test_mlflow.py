@@ -408,6 +408,7 @@ def test_the_runs_of_a_killed_process_are_closed_by_the_next_run(told: Told, pla
         "plan = conftest.plan_in(Path.cwd())\n"
         "tracker = mlflow.open(plan, lambda event: None)\n"
         "tracker.hear(conftest.start_of(plan))\ntracker.hear(StepStarted(step='load'))\n"
+        "tracker.environment('load')\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent)], check=False)
