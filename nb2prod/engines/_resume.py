@@ -304,7 +304,7 @@ def wanted_at(plan: Plan, cells: Iterable[_Cell], position: int, notebook: Any) 
     piece = _piece(past)
     statements = [statement for tree in trees for statement in tree.body]
     again = [s for s in statements if surroundings.is_import(s) or _again(s, imports)]
-    binds = {name for tree in trees for node in ast.walk(tree) for name in _bound(node)}
+    binds = set().union(*map(_bound_in, trees))
     return Wanted(
         store="",
         run=plan.run,
@@ -384,10 +384,24 @@ def _count(notebook: Any, cell: _Cell) -> int:
     return int(notebook.cells[cell.position].get("execution_count") or 0)
 
 
-def _bound(node: ast.AST) -> tuple[str, ...]:
-    return (node.id,) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else ()
+# each point looks at all cells before it: what is known of a statement is kept, or a run would cost the square of them
 
 
+@functools.lru_cache(maxsize=4096)
+def _bound_in(tree: ast.Module) -> frozenset[str]:
+    nodes = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return frozenset(node.id for node in nodes if isinstance(node.ctx, ast.Store))
+
+
+@functools.lru_cache(maxsize=16_384)
+def _lasting(statement: ast.stmt, imports: frozenset[str]) -> str:
+    """What a statement does to its process that no value shows."""
+    what = surroundings.lasting_change(ast.Module([statement], []), imports)
+    text = ast.unparse(statement)
+    return what or next((f"calls {name}" for name in NO_AGAIN_LOST if f".{name}(" in text), "")
+
+
+@functools.lru_cache(maxsize=16_384)
 def _again(statement: ast.stmt, imports: frozenset[str]) -> bool:
     """Whether a statement only sets up a library, in words that mean the same in every process."""
     if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
@@ -412,9 +426,7 @@ def _in_the_way(
     for statement in statements:
         if statement in again:
             continue
-        what = surroundings.lasting_change(ast.Module([statement], []), imports)
-        what = what or next((f"calls {name}" for name in NO_AGAIN_LOST if f".{name}(" in ast.unparse(statement)), "")
-        if what:
+        if what := _lasting(statement, imports):
             return f"a cell {what}, which another process would not know"
     read = frozenset().union(*(_history_read(cell.source) for cell in later)) - binds
     return f"a later cell reads `{min(read)}`, which IPython remembers of the cells before" if read else ""
