@@ -41,9 +41,11 @@ dist: $(STAMP) ## build the wheel, install it in an empty environment and run th
 	cd build && empty/bin/nb2prod --version && empty/bin/nb2prod inspect ../notebooks/mortgage.ipynb
 	cd build && empty/bin/nb2prod package ../notebooks/mortgage.ipynb -o package -p n_trees 20 --no-track
 
-bench: $(STAMP) ## measure side by side with peers (see benchmarks/)
-	$(BIN)/python benchmarks/start_up.py
-	$(BIN)/python benchmarks/inspect_speed.py
+bench: $(STAMP) ## measure side by side with peers (see benchmarks/): two hours
+	for script in start_up inspect_speed run_speed rerun map_speed dask_map checkpoint_cost track_each serving_speed; do \
+	  $(BIN)/python benchmarks/$$script.py || exit 1; \
+	done
+	$(BIN)/python benchmarks/table.py
 
 clean: ## remove what the other words made
 	rm -rf $(VENV) build dist runs demo mlruns mlflow.db .nb2prod .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,127 @@
+"""The figures of all benchmarks as one table with their targets, and a plot: docs/benchmarks.md, docs/benchmarks.svg.
+
+python benchmarks/table.py
+
+It measures nothing: each row is taken from the results that a script has left in `results/`. A row without results says
+so, and a target that is missed is shown as missed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What was done, beside what, and where the ratio stands: a file of results and the keys that lead to it."""
+
+    work: str
+    peer: str
+    target: float
+    file: str
+    keys: tuple[str, ...]
+
+
+RUN, MAP, RERUN = "run_speed", "map_speed", "rerun"
+SPEED = "seconds, and ratio of the medians to papermill in full"
+ROWS = (
+    Row("`--help`", "`papermill --help`", 0.15, "start_up", ("ratio",)),
+    *(
+        Row(f"run, {work}: {way}", "`papermill`", target, RUN, ("works", work, "ways", way, "ratio", "median"))
+        for work, way, target in (
+            ("five steps, scikit-learn", "kernel, MLflow", 1.1),
+            ("five steps, scikit-learn", "in process", 0.7),
+            ("200 small cells", "kernel", 0.3),
+            ("200 small cells", "in process", 0.1),
+            ("100 cells of 100 KB", "kernel", 0.3),
+            ("100 cells of 100 KB", "in process", 0.15),
+        )
+    ),
+    *(
+        Row(f"run again, {what}", "`papermill`, in full", target, RERUN, (SPEED, OURS, what, "ratio"))
+        for OURS in ("nb2prod run --engine steps",)
+        for what, target in (("nothing changed", 0.08), ("last step changed", 0.65))
+    ),
+    *(
+        Row(f"map, an item: {ours}", peer, target, MAP, ("ratios", f"{ours} / {peer}", "ratio"))
+        for ours, peer, target in (
+            ("fork", "papermill", 1 / 40),
+            ("fork", "ploomber-engine", 1 / 2),
+            ("shared", "papermill", 1 / 300),
+            ("function", "joblib", 4.0),
+        )
+    ),
+    Row("map, short items: dask", "map on processes", 4.0, "dask_map", ("short items", "ratio", "median")),
+    Row("map, items of 50 ms: dask", "map on processes", 1.3, "dask_map", ("items of 50 ms", "ratio", "median")),
+)
+
+
+def ratio_of(row: Row) -> float | None:
+    """The ratio that was measured; None when there is no such figure."""
+    path = HERE / "results" / f"{row.file}.json"
+    if not path.exists():
+        return None
+    found: Any = json.loads(path.read_text(encoding="utf-8"))
+    for key in row.keys:
+        if not isinstance(found, dict) or key not in found:
+            return None
+        found = found[key]
+    return float(found)
+
+
+def lines(rows: list[tuple[Row, float | None]]) -> Iterator[str]:
+    yield "| work | beside | ratio | target | |"
+    yield "| --- | --- | --- | --- | --- |"
+    for row, ratio in rows:
+        shown = "not measured" if ratio is None else f"{ratio:.4g}"
+        held = "" if ratio is None else "met" if ratio <= row.target else "**missed**"
+        yield f"| {row.work} | {row.peer} | {shown} | {row.target:.3g} | {held} |"
+
+
+def plot(rows: list[tuple[Row, float | None]], path: Path) -> None:
+    """A bar for each ratio, as a share of its target: left of the line is met."""
+    mpl.use("svg")
+    import matplotlib.pyplot as plt
+
+    known = [(row, ratio) for row, ratio in rows if ratio is not None][::-1]
+    shares = [ratio / row.target for row, ratio in known]
+    figure, axes = plt.subplots(figsize=(8, 0.32 * len(known) + 1))
+    axes.barh(range(len(known)), shares, color=["#2a7" if share <= 1 else "#c43" for share in shares], height=0.6)
+    axes.axvline(1, color="black", linewidth=1)
+    labels = [f"{row.work} / {row.peer}".replace("`", "") for row, _ in known]
+    axes.set_yticks(range(len(known)), labels)
+        range(len(known)), [f"{row.work.replace('`', '')} / {row.peer.replace('`', '')}" for row, _ in known]
+    )
+    axes.set_xlabel("measured ratio as a share of its target (left of the line: met)")
+    axes.spines[["top", "right"]].set_visible(False)
+    plt.rcParams["svg.hashsalt"] = "benchmarks"
+    figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
+
+
+INTRO = """# Benchmarks
+
+Each script in `benchmarks/` answers one question, beside a named peer in the same run, the two taking turns; what it found
+is kept in `benchmarks/results/`, with ranges, versions and the machine. `make bench` runs them and writes this page. A
+ratio below one is faster than the peer. Measured on two cores.
+
+![Each ratio as a share of its target](benchmarks.svg)
+"""
+
+
+def main() -> None:
+    rows = [(row, ratio_of(row)) for row in ROWS]
+    plot(rows, DOCS / "benchmarks.svg")
+    (DOCS / "benchmarks.md").write_text("\n".join([INTRO, *lines(rows), ""]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
