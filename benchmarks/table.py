@@ -99,8 +99,6 @@ def plot(rows: list[tuple[Row, float | None]], path: Path) -> None:
     axes.axvline(1, color="black", linewidth=1)
     labels = [f"{row.work} / {row.peer}".replace("`", "") for row, _ in known]
     axes.set_yticks(range(len(known)), labels)
-        range(len(known)), [f"{row.work.replace('`', '')} / {row.peer.replace('`', '')}" for row, _ in known]
-    )
     axes.set_xlabel("measured ratio as a share of its target (left of the line: met)")
     axes.spines[["top", "right"]].set_visible(False)
     plt.rcParams["svg.hashsalt"] = "benchmarks"
@@ -109,9 +107,9 @@ def plot(rows: list[tuple[Row, float | None]], path: Path) -> None:
 
 INTRO = """# Benchmarks
 
-Each script in `benchmarks/` answers one question, beside a named peer in the same run, the two taking turns; what it found
-is kept in `benchmarks/results/`, with ranges, versions and the machine. `make bench` runs them and writes this page. A
-ratio below one is faster than the peer. Measured on two cores.
+Each script in `benchmarks/` answers one question, beside a named peer in the same run, the two taking turns; what it
+found is kept in `benchmarks/results/`, with ranges, versions and the machine. `make bench` runs them and writes this
+page. A ratio below one is faster than the peer. Measured on two cores.
 
 ![Each ratio as a share of its target](benchmarks.svg)
 """
