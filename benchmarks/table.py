@@ -60,6 +60,17 @@ ROWS = (
             ("function", "joblib", 4.0),
         )
     ),
+    Row("map `--track each`, an item", "a batched `MlflowClient`", 1.15, "track_each", ("ratio", "median")),
+    *(
+        Row(
+            f"resume points, {what}",
+            "the same run without",
+            1.05,
+            "checkpoint_cost",
+            ("results", what, "ratio", "median"),
+        )
+        for what in ("small table", "large table")
+    ),
     Row("map, short items: dask", "map on processes", 4.0, "dask_map", ("short items", "ratio", "median")),
     Row("map, items of 50 ms: dask", "map on processes", 1.3, "dask_map", ("items of 50 ms", "ratio", "median")),
 )
