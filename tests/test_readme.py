@@ -34,7 +34,7 @@ def test_the_commands_of_the_readme_run_as_they_stand(tmp_path: Path) -> None:
     before = digests(tmp_path / "notebooks")
     environment = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "MLFLOW_DISABLE_TELEMETRY": "true"}
     *first, serve = commands("The command line")
-    assert len(first) == 6
+    assert len(first) == 7
     assert serve.startswith("nb2prod serve")
     more = [
         "papermill --engine nb2prod notebooks/mortgage.ipynb out.ipynb",

@@ -14,6 +14,7 @@ import os
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
@@ -65,6 +66,7 @@ def far_nursery(
     notebook = plan.pipeline.notebook
     around = Around(
         run=plan.run,
+        visit=f"{plan.run}-{uuid.uuid4()}",
         plan=(Path(plan.directory) / PLAN).read_text(encoding="utf-8"),
         folder=str(notebook.folder),
         digest=files.digest_of(notebook.path),
@@ -96,7 +98,7 @@ class FarNursery:
             time.sleep(LOOK)
             if time.monotonic() - self._beaten > BEAT:
                 self._beaten = time.monotonic()
-                self.away.everywhere(_remote_worker.beat, self.plan.run)
+                self.away.everywhere(_remote_worker.beat, self.around.visit)
 
     def child(self) -> FarChild:
         self._count += 1
@@ -110,7 +112,7 @@ class FarNursery:
 
     def kill_all(self) -> None:
         self.closed = True
-        self.away.everywhere(_remote_worker.end, self.plan.run)
+        self.away.everywhere(_remote_worker.end, self.around.visit)
 
     def close(self) -> None:
         self.kill_all()

@@ -16,11 +16,12 @@ SMALL = 256 * 1024  # bytes: larger values go through the store
 class Around:
     """What all pieces of a run have in common. `modules` and `plan` are texts by file, `digest` is the notebook's.
 
-    `store` is where large values rest, None: nowhere, because a secret might be in them. `mark` is a record there:
-    who finds it reaches the store.
+    `visit` tells this run from the same one when it goes on later. `store` is where large values rest, None: nowhere,
+    because a secret might be in them. `mark` is a record there: who finds it reaches the store.
     """
 
     run: str
+    visit: str
     plan: str
     folder: str
     digest: str

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,7 +39,9 @@ from nb2prod.storage.store import Store
 def run(bundle: Bundle) -> Answer:
     """Do the piece here. Whether it failed is in the answer."""
     place = _place(bundle.around)
-    beat(bundle.around.run)
+    if place is None:
+        return Answer(_address(), ended="the run is over")
+    beat(bundle.around.visit)
     if bundle.kept and not place.keeps(bundle.number):
         return Answer(place.address, ended=f"the worker {place.address} was started again, and what it kept is lost")
     lacks = place.take(bundle)
@@ -76,17 +79,18 @@ def _out_of_reach(place: _Place, work: Work) -> str:
     )
 
 
-def beat(run: str) -> None:
+def beat(visit: str) -> None:
     """The driver lives: called every now and then."""
-    place = _places.get(run)
+    place = _places.get(visit)
     if place is not None:
         place.heard = time.monotonic()
 
 
-def end(run: str) -> None:
+def end(visit: str) -> None:
     """The run is over: its processes end, its folder goes."""
     with _lock:
-        place = _places.pop(run, None)
+        place = _places.pop(visit, None)
+        _over.append(visit)
     if place is not None:
         place.close()
 
@@ -263,20 +267,23 @@ def _address() -> str:
     return str(distributed.get_worker().address)
 
 
-def _place(around: Around) -> _Place:
+def _place(around: Around) -> _Place | None:
+    """The run's place, made at its first piece; None when the run was over before its piece came."""
     with _lock:
-        if around.run not in _places:
-            _places[around.run] = _Place(around)
+        if around.visit in _over:
+            return None
+        if around.visit not in _places:
+            _places[around.visit] = _Place(around)
             threading.Thread(target=_forget, args=(around,), name="nb2prod-forget", daemon=True).start()
-        return _places[around.run]
+        return _places[around.visit]
 
 
 def _forget(around: Around) -> None:
     """A driver that was killed cannot say that its run is over."""
-    while (place := _places.get(around.run)) is not None:
+    while (place := _places.get(around.visit)) is not None:
         time.sleep(min(30.0, around.forget))
         if time.monotonic() - place.heard > around.forget:
-            end(around.run)
+            end(around.visit)
 
 
 def _states(directory: Path) -> dict[Path, tuple[int, int]]:
@@ -298,4 +305,5 @@ def _new_files(directory: Path, before: Mapping[Path, tuple[int, int]]) -> Itera
 
 _lasting = ThreadPoolExecutor(max_workers=1, thread_name_prefix="nb2prod-start")
 _places: dict[str, _Place] = {}
+_over: deque[str] = deque(maxlen=1000)  # a piece that was under way when its run ended must not begin it again
 _lock = threading.Lock()

@@ -238,13 +238,35 @@ def places() -> int:
     return len(_remote_worker._places)
 
 
+def left_on(cluster: Any) -> int:
+    """What workers keep of runs, when they have had the time to hear that these are over."""
+    end = time.monotonic() + 20
+    while (left := sum(cluster.client.run(places).values())) and time.monotonic() < end:
+        time.sleep(0.05)
+    return left
+
+
 def test_nothing_of_a_run_stays_on_the_workers(cluster: Any, tmp_path: Path) -> None:
     """Also when the driver was killed, and could not say that the run is over."""
     notebook = write_notebook(tmp_path / "nb.ipynb", [("step:a", "print(1)")])
-    assert run(notebook, Elsewhere(cluster), tmp_path).status == "finished"
-    assert sum(cluster.client.run(places).values()) == 0
-    assert run(notebook, Elsewhere(cluster, killed=True), tmp_path).status == "finished"
-    end = time.monotonic() + 20
-    while sum(cluster.client.run(places).values()) and time.monotonic() < end:
-        time.sleep(0.05)
-    assert sum(cluster.client.run(places).values()) == 0
+    for killed in (False, True):
+        assert run(notebook, Elsewhere(cluster, killed=killed), tmp_path).status == "finished"
+        assert left_on(cluster) == 0
+
+
+def test_a_piece_that_comes_after_the_end_of_its_run_begins_nothing(cluster: Any, tmp_path: Path) -> None:
+    """One that was still on its way when another one failed."""
+    from nb2prod.engines import _remote_worker
+
+    bundles: list[Any] = []
+
+    class Keeping(Elsewhere):
+        def submit_to(self, worker: str, call: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
+            bundles.append(arguments[0])
+            return super().submit_to(worker, call, *arguments)
+
+    notebook = write_notebook(tmp_path / "nb.ipynb", [("step:a", "print(1)")])
+    assert run(notebook, Keeping(cluster), tmp_path).status == "finished"
+    late = [cluster.submit_to(where, _remote_worker.run, bundles[0]).result() for where in sorted(cluster.addresses())]
+    assert [answer.ended for answer in late] == ["the run is over"] * 2
+    assert left_on(cluster) == 0
