@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ast
 import re
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 from nb2prod.language.uses import KEEPS_NO_NAMES
 
@@ -117,6 +118,21 @@ def _private(body: list[ast.stmt], line: int) -> ast.stmt:
     return ast.fix_missing_locations(block)
 
 
+def _compiled(source: str, flags: int) -> Any:
+    """CPython 3.11 counts the depth of trees for all threads together, and gives up when two are made at once."""
+    for _ in range(20):
+        try:
+            with _one_at_a_time:
+                return compile(source, "<cell>", "exec", flags, dont_inherit=True)
+        except SystemError as error:
+            if "recursion depth mismatch" not in str(error):
+                raise
+    return compile(source, "<cell>", "exec", flags, dont_inherit=True)
+
+
+_one_at_a_time = threading.Lock()
+
+
 def parse(source: str) -> ast.Module:
     """The tree of plain Python, with `await` allowed at top level as IPython allows it.
 
@@ -124,7 +140,7 @@ def parse(source: str) -> ast.Module:
     """
     flags = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     try:
-        tree = compile(source, "<cell>", "exec", flags, dont_inherit=True)
+        tree = _compiled(source, flags)
     except (RecursionError, MemoryError):
         raise ValueError("it is nested too deeply") from None
     assert isinstance(tree, ast.Module)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from nb2prod.core.finding import Finding
 from nb2prod.core.notebook import Cell, Notebook
 from nb2prod.storage import notebook_file
 from nb2prod.storage.notebook_file import part
+
+PATIENCE = 1.0  # seconds that somebody may take to save a notebook
 
 
 def read(path: Path) -> Notebook:
@@ -38,7 +41,12 @@ def read(path: Path) -> Notebook:
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        content = path.read_bytes()
+        end = time.monotonic() + PATIENCE
+        while _is_being_written(path, content) and time.monotonic() < end:
+            time.sleep(0.05)
+            content = path.read_bytes()
+        return content
     except IsADirectoryError as error:
         raise NotANotebook("it is a folder", where=str(path), fix="name a notebook in it") from error
     except FileNotFoundError as error:
@@ -48,6 +56,12 @@ def _bytes(path: Path) -> bytes:
         raise StoreError("there is no such file", where=str(path), fix=fix) from error
     except OSError as error:
         raise StoreError(f"it cannot be read: {error.strerror}", where=str(path)) from error
+
+
+def _is_being_written(path: Path, content: bytes) -> bool:
+    """Jupyter empties a notebook's file and writes it anew when it saves: meanwhile it is empty, or has no end."""
+    whole = content.rstrip().endswith(b"}") if path.suffix == ".ipynb" else bool(content)
+    return not whole and time.time() - path.stat().st_mtime < PATIENCE
 
 
 def _refuse_other_languages(path: Path, metadata: dict[str, Any]) -> None:

@@ -36,8 +36,8 @@ def suggested(name: str, folder: Path) -> Equality:
 
 @pytest.fixture(scope="module")
 def proofs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Equality]]]:
-    """Two at a time: each runs its notebook at least twice."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    """One after the other, while the first ones are looked at: each runs its notebook at least twice."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
         asked = {name: pool.submit(verified, HERE / name) for name in NAMES}
         for name in SUGGESTED:
             asked[f"untagged/{name}"] = pool.submit(suggested, name, tmp_path_factory.mktemp("suggested"))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from nb2prod.core.errors import NotANotebook, StoreError
 from nb2prod.stages.read import read
+from tests.notebook_maker import write_notebook
 
 
 def document(**changes: Any) -> dict[str, Any]:
@@ -344,3 +346,13 @@ def test_reading_a_notebook_that_is_no_script_loads_no_jupytext() -> None:
     root = Path(__file__).parents[2]
     told = subprocess.run([sys.executable, "-c", check], cwd=root, capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
+
+
+def test_a_notebook_that_is_being_saved_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    """Jupyter empties the file first: who reads in that moment must not be told that the notebook is empty."""
+    whole = write_notebook(tmp_path / "nb.ipynb", [("step:a", "x = 1")]).read_bytes()
+    path = tmp_path / "nb.ipynb"
+    for half in (b"", whole[:40]):
+        path.write_bytes(half)
+        threading.Timer(0.2, path.write_bytes, [whole]).start()
+        assert [cell.source for cell in read(path).cells] == ["x = 1"]
