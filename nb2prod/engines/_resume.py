@@ -220,8 +220,8 @@ def cell_done(client: Client, position: int) -> None:
             client._ask("point", wanted=dataclasses.asdict(wanted))
     except (Refused, StoreError) as error:
         _log.warning("there is no resume point after cell %s: %s", here.author(position), error)
-    except Died:
-        pass  # the next cell says how
+    except Died as error:
+        _log.debug("the process died while it was asked for a resume point, which the next cell reports: %s", error)
     here.spent += time.monotonic() - began
 
 

@@ -70,9 +70,12 @@ def executable(source: str) -> str:
     """Plain Python with the lines of the cell, magics and shell lines as calls of `get_ipython()`."""
     try:
         compile(source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        return source
     except (SyntaxError, ValueError):
-        pass
+        return _without_magics(source)
+    return source
+
+
+def _without_magics(source: str) -> str:
     from IPython.core.inputtransformer2 import TransformerManager
 
     above = len(source) - len(source.lstrip("\n"))

@@ -256,12 +256,14 @@ def _structure(type_: ParameterType, text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_without_duplicates)
     except json.JSONDecodeError:
-        pass
+        return _literal(type_, text)
+
+
+def _literal(type_: ParameterType, text: str) -> Any:
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
-        pass
-    raise ValueError(f"write it as JSON or as a Python {type_.kind}")
+        raise ValueError(f"write it as JSON or as a Python {type_.kind}") from None
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

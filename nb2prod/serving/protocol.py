@@ -107,12 +107,22 @@ def rows_of_csv(body: bytes, signature: Signature) -> list[Any]:
     if "" in header:
         unnamed = FieldProblem(f"(column {header.index('') + 1})", "a column without a name")
         raise Refusal(422, "a column of the CSV has no name; write it with index=False", (unnamed,))
+    _check_header(header, signature)
     _check_duplicates(header)
     _check_lengths(lines, len(header))
     if not lines:
         _check_names(header, signature)
     readers = [_reader({c.name: c for c in signature.columns}.get(name)) for name in header]
     return [{h: read(text) for h, read, text in zip(header, readers, line, strict=True)} for line in lines]
+
+
+def _check_header(header: Sequence[str], signature: Signature) -> None:
+    """Unknown columns by their places: a CSV without a header has values there, which no refusal repeats."""
+    known = {column.name for column in signature.columns}
+    places = [number for number, name in enumerate(header, start=1) if name not in known]
+    unknown = tuple(FieldProblem(f"(column {n})", "the model's signature has no such field") for n in places)
+    if unknown:
+        raise Refusal(422, "the first line of the CSV must name the model's columns", unknown)
 
 
 def _records(body: bytes) -> list[list[str]]:

@@ -74,7 +74,8 @@ def test_what_does_not_fit_gets_400_and_the_protocols_error(client: httpx.Client
 
 @pytest.mark.parametrize("body", [[], {}, {"inputs": {}}, {"inputs": [1]}, {"inputs": [{"name": "age"}]}, {"rows": []}])
 def test_a_body_that_is_not_of_the_protocol_gets_400(client: httpx.Client, body: Any) -> None:
-    _refused(client, body)
+    answer = client.post(INFER, json=body)
+    assert (answer.status_code, list(answer.json())) == (400, ["error"])
 
 
 def test_no_rows_get_no_outputs(client: httpx.Client) -> None:

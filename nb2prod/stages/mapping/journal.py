@@ -180,10 +180,10 @@ def _item_column(name: str, of: Callable[[Any], Mapping[str, Any]], values: Sequ
 
     try:
         type_ = pyarrow.array(values, from_pandas=False).type
-        if not pyarrow.types.is_null(type_):
-            return type_, lambda result: of(result)[name]
     except (pyarrow.ArrowException, OverflowError, TypeError):
-        pass
+        type_ = pyarrow.null()
+    if not pyarrow.types.is_null(type_):
+        return type_, lambda result: of(result)[name]
     return pyarrow.string(), lambda result: None if of(result)[name] is None else str(of(result)[name])
 
 
