@@ -32,6 +32,7 @@ class Row:
 
 
 RUN, MAP, RERUN = "run_speed", "map_speed", "rerun"
+BESIDE = "ratio of our median to each peer's"
 SPEED = "seconds, and ratio of the medians to papermill in full"
 ROWS = (
     Row("`--help`", "`papermill --help`", 0.15, "start_up", ("ratio",)),
@@ -50,6 +51,11 @@ ROWS = (
         Row(f"run again, {what}", "`papermill`, in full", target, RERUN, (SPEED, OURS, what, "ratio"))
         for OURS in ("nb2prod run --engine steps",)
         for what, target in (("nothing changed", 0.08), ("last step changed", 0.65))
+    ),
+    *(
+        Row(f"run again, {what}", f"`{peer}`", 1.0, RERUN, ("beside the peers", BESIDE, peer, what))
+        for peer in ("ploomber build", "metaflow resume", "hamilton, with its cache")
+        for what in ("nothing changed", "last step changed")
     ),
     *(
         Row(f"map, an item: {ours}", peer, target, MAP, ("ratios", f"{ours} / {peer}", "ratio"))

@@ -35,6 +35,7 @@ def run(
     kernel: str | None = None,
     experiment: str = "",
     timeout: float | None = None,
+    time_limit: float | None = None,
     only_steps: bool = False,
     allow_shell: bool = False,
     store: Path | str | None = None,
@@ -45,6 +46,7 @@ def run(
 ) -> Result:
     """Run a notebook headless. `parameters` are values; `texts` are a command line's words for more of them.
 
+    `timeout` are the seconds that one cell may take, `time_limit` those of the whole run.
     `allow_shell` lets isolated steps call the shell; `options` are the engine's own. With a `store`, a folder or a URL,
     isolated steps that would do the same again are taken from it, and the others are kept there. `checkpoints` is a
     store too: where the other engines keep a resume point at each step's end. `resume` names a run (its folder, its id,
@@ -71,14 +73,16 @@ def run(
         kernel=kernel,
         experiment=experiment,
         timeout=timeout,
+        time_limit=time_limit,
         only_steps=only_steps,
         options={**(options or {}), **cache_in(store), **points_in(checkpoints, name)},
     )
     runner = engine_on(engine, executor, scheduler=plan.options.get("scheduler", ""))
-    if not checked_before(plan, allow_shell=allow_shell):
+    isolated = getattr(runner, "ISOLATED", False)
+    if not checked_before(plan, allow_shell=allow_shell, isolated=isolated):
         found = [one for one in findings(pipeline) if not (allow_shell and one.code == SHELL)]
-        refuse_errors(pipeline, found, isolated=getattr(runner, "ISOLATED", False))
-        note_checked(plan, allow_shell=allow_shell)
+        refuse_errors(pipeline, found, isolated=isolated)
+        note_checked(plan, allow_shell=allow_shell, isolated=isolated)
     told = [plugins.find("trackers", tracker) for tracker in trackers]
     if not asked:
         return run_plan(plan, runner, told)

@@ -37,6 +37,7 @@ from nb2prod.cli._words import (
 @click.option("--runs", type=PATH, default=Path("runs"), show_default=True, help="Where runs are kept.")
 @click.option("--experiment", default="", help="MLflow experiment.  [default: the notebook's name]")
 @click.option("--timeout", type=click.FloatRange(min=0.01), help="Seconds that one cell may take.")
+@click.option("--time-limit", type=click.FloatRange(min=0.01), help="Seconds that the whole run may take.")
 @click.option("--only-steps", is_flag=True, help="Leave out exploration cells.")
 @click.option("--track/--no-track", default=True, help="Log to MLflow.")
 @as_json
@@ -58,6 +59,7 @@ def run(
     runs: Path,
     experiment: str,
     timeout: float | None,
+    time_limit: float | None,
     only_steps: bool,
     track: bool,
     as_json: bool,
@@ -78,6 +80,7 @@ def run(
         runs=runs,
         experiment=experiment,
         timeout=timeout,
+        time_limit=time_limit,
         only_steps=only_steps,
         store=store if cache and engine == "steps" else None,
         checkpoints=store if checkpoint else None,

@@ -53,7 +53,11 @@ class ExecutorPlugin(Protocol):
 
 
 class Away(Protocol):
-    """The workers of a cluster. A future raises WorkerLost when the cluster is lost; a lost worker's work is redone."""
+    """The workers of a cluster. A future raises WorkerLost when the cluster is lost; a lost worker's work is redone.
+
+    `is_own`, where there is one and it is true: they are processes of this machine that were started for this run, so
+    that what they see of files, libraries and the environment is what we see.
+    """
 
     def submit_to(self, worker: str, call: Callable[..., Made], /, *arguments: Any) -> Future[Made]:
         """Call it in the worker of that address, or, without one, in any."""

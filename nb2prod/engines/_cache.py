@@ -29,7 +29,7 @@ from nb2prod.core.pipeline import Plan
 from nb2prod.engines import _facts, _outside, _secret_flow
 from nb2prod.engines._pieces import Piece
 from nb2prod.engines._values import Version
-from nb2prod.kernel.ambient import RANDOM, WHAT
+from nb2prod.kernel.ambient import ENVIRONMENT, RANDOM, WHAT
 from nb2prod.kernel.step_work import Packed, Report, Work
 from nb2prod.kernel.watching import EVERY, digest_of_text, names_of_variables
 from nb2prod.storage import codec, files, journal, step_entries
@@ -63,11 +63,18 @@ class Looked:
     began: int = field(default_factory=time.time_ns)
 
 
-def cache_of(plan: Plan, pieces: tuple[Piece, ...], python: str, environment: Mapping[str, str]) -> Cache | None:
-    """The cache that the plan asks for. None when it asks for none, or when values are to be compared."""
+def cache_of(
+    plan: Plan, pieces: tuple[Piece, ...], python: str, environment: Mapping[str, str], *, is_away: bool = False
+) -> Cache | None:
+    """The cache that the plan asks for. None when it asks for none, or when values are to be compared.
+
+    `is_away`: pieces run in workers, whose environment may be another.
+    """
     if not plan.options.get(CACHE) or not plan.options.get(STORE) or COMPARED in plan.options:
         return None
-    return Cache(open_store(plan.options[STORE]), plan, pieces, python, environment)
+    cache = Cache(open_store(plan.options[STORE]), plan, pieces, python, environment)
+    cache.is_away = is_away
+    return cache
 
 
 class Cache:
@@ -81,6 +88,7 @@ class Cache:
         self.plan = plan
         self.pieces = pieces
         self.environment = environment
+        self.is_away = False
         self.names = _facts.bound_by_imports(pieces)
         self.everywhere = frozenset(name for piece in pieces for name in piece.loads)
         self.of_run = _surroundings(plan, python, environment)
@@ -374,9 +382,15 @@ class Cache:
         if any((looked.piece.order, name) in self.secret for packed in report.parcels for name in packed.names):
             return "it leaves a secret"
         read = {path: _outside.seen(path) for path in (*seen.files, *self._declared(looked.piece))}
+        variables = {name: text for name, text in seen.variables.items() if self._variable(name) == text}
         late = next((path for path, known in read.items() if _outside.changed_since(path, looked.began)), "")
         if late:
             return f"{self._near(late)} changed while it ran"
+        other = next((name for name in seen.variables if name not in variables), "")
+        if other and self.is_away and f"{_facts.STATE}{ENVIRONMENT}" not in looked.facts:
+            return (
+                f"it reads {'all variables' if other == EVERY else f'variable {other}'}, which its worker has otherwise"
+            )
         if any(known[0] in (_outside.UNREADABLE, _outside.MANY) for known in read.values()):
             return "it may read what cannot be looked through"
         own = _outside.own_modules((*looked.tops, *seen.loaded), seen.modules)
@@ -405,7 +419,7 @@ class Cache:
             streams=self._drawn(looked, report),
             files=read,
             folders={path: _outside.listing(path) for path in seen.folders},
-            variables={name: text for name, text in seen.variables.items() if self._variable(name) == text},
+            variables=variables,
             libraries=libraries,
             modules={file: _outside.seen(file) for file in own.values()},
             artifacts={path: digest for path, digest, _ in artifacts},
@@ -432,6 +446,8 @@ class Cache:
 
     def _adopted(self, packed: Packed) -> int:
         path = Path(packed.path)
+        if not path.exists():
+            return self.store.size(packed.digest)  # a worker has put it there
         if isinstance(self.store, LocalStore):
             self.store.adopt(path, packed.digest)
         elif not self.store.has(packed.digest):

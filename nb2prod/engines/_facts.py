@@ -134,7 +134,8 @@ def _is_silent(source: str) -> bool:
 
 def _tags(step: Step, pipeline: Pipeline) -> list[Any]:
     tests = [test.name for test in step.tests]
-    own = [step.inputs, step.metrics, step.model, step.example, step.plots, step.reads, tests]
+    asked = [step.predicts] if step.predicts else []
+    own = [step.inputs, step.metrics, step.model, step.example, *asked, step.plots, step.reads, tests]
     return [*own, pipeline.model, pipeline.example]
 
 

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
@@ -50,7 +50,7 @@ def far_nursery(
     values: Path,
     python: str,
     secrets: Mapping[str, str],
-    pieces: Iterable[Piece],
+    pieces: Sequence[Piece],
     preload: Iterable[str],
 ) -> FarNursery:
     """What `Nursery` is on this machine. A secret's value travels with the work and never rests in a store."""
@@ -72,9 +72,11 @@ def far_nursery(
         digest=files.digest_of(notebook.path),
         environment=variables,
         preload=tuple(preload),
-        modules=modules_beside(notebook.folder, pieces),
+        modules=(beside := modules_beside(notebook.folder, pieces)),
         store=store,
         mark=mark,
+        # a task of joblib's does not know the modules beside the notebook
+        jobs=not beside and any("n_jobs" in cell.source for piece in pieces for cell in piece.cells),
     )
     return FarNursery(away, plan, values, around)
 
@@ -199,7 +201,7 @@ class FarChild:
     def _contents(self, parcels: Iterable[Packed], lacks: frozenset[str]) -> Iterator[tuple[str, bytes]]:
         store = self._nursery.store
         for packed in parcels:
-            path = self._path(packed.digest)
+            path = Path(packed.path)  # among the values of this run, or in the store when an earlier run has left it
             if path.exists():
                 content = path.read_bytes()
                 if store is None or len(content) <= SMALL or packed.digest in lacks:

@@ -17,7 +17,8 @@ class Around:
     """What all pieces of a run have in common. `modules` and `plan` are texts by file, `digest` is the notebook's.
 
     `visit` tells this run from the same one when it goes on later. `store` is where large values rest, None: nowhere,
-    because a secret might be in them. `mark` is a record there: who finds it reaches the store.
+    because a secret might be in them. `mark` is a record there: who finds it reaches the store. `jobs`: what the cells
+    ask joblib to do in parallel is done by the cluster.
     """
 
     run: str
@@ -30,6 +31,7 @@ class Around:
     modules: Mapping[str, bytes] = field(default_factory=dict)
     store: Store | None = None
     mark: str = ""
+    jobs: bool = False
     forget: float = 600.0  # seconds without a word of the driver after which its run is over
 
 

@@ -98,12 +98,16 @@ def end(visit: str) -> None:
 def _heard(child: Child, bundle: Bundle, place: _Place) -> tuple[list[tuple[Any, ...]], str]:
     said: list[tuple[Any, ...]] = []
     clock = _Clock(bundle.of_cell, bundle.of_step)
+    waiting = 0
     try:
         for message in child.messages(place.local(bundle.work), clock.left):
             if message[0] == "began":
                 clock.begin()
             elif message[0] == "again":
                 clock.wait(message[2])
+            elif message[0] == "parallel":
+                waiting = _give_way(waiting, begins=message[1])
+                continue
             elif message[0] == "ended":
                 said.append(("took", clock.end()))
             said.append(message)
@@ -114,6 +118,17 @@ def _heard(child: Child, bundle: Bundle, place: _Place) -> tuple[list[tuple[Any,
     except (EOFError, ConnectionError):
         return said, place.nursery.how_it_ended(child)
     return said, ""
+
+
+def _give_way(waiting: int, *, begins: bool) -> int:
+    """While a step waits for jobs of its own, its place on the worker is free for them. How often it waits now."""
+    import distributed
+
+    if begins and not waiting:
+        distributed.secede()
+    elif not begins and waiting == 1:
+        distributed.rejoin()
+    return waiting + (1 if begins else -1)
 
 
 class _Clock:
@@ -220,6 +235,7 @@ class _Place:
             work,
             directory=str(self.directory),
             values=str(self.values),
+            cluster=_scheduler() if self.around.jobs else "",
             parcels=tuple(self._local(work.parcels)),
             ambient=tuple(self._local(work.ambient)),
         )
@@ -265,6 +281,12 @@ def _address() -> str:
     import distributed
 
     return str(distributed.get_worker().address)
+
+
+def _scheduler() -> str:
+    import distributed
+
+    return str(distributed.get_worker().scheduler.address)
 
 
 def _place(around: Around) -> _Place | None:

@@ -47,6 +47,7 @@ ANY_NAME = frozenset(
     ["globals", "locals", "vars", "eval", "exec", "dir", "get_ipython", "user_ns", "who", "whos", "who_ls", "macro"]
 )
 HISTORY = re.compile(r"In|Out|_+|_dh|_oh|_ih|_i+|_i?\d+")
+HISTORY_WORD = re.compile(rf"(?<!\w)(?:{HISTORY.pattern})(?!\w)")
 # what sets up a library for good, and can be done again in the same words
 AGAIN = ("autolog", "set_experiment", "set_tracking_uri", "basicConfig", "tqdm.pandas", "field_size_limit")
 NO_AGAIN_LOST = ("set_experiment", "set_tracking_uri", "autolog")
@@ -358,6 +359,8 @@ def _words_in_functions(source: str) -> frozenset[str]:
 @functools.lru_cache(maxsize=4096)
 def _history_read(source: str) -> frozenset[str]:
     """Names like `_` and `Out` that a cell reads and does not bind itself."""
+    if not HISTORY_WORD.search(source):
+        return frozenset()  # without a tree, which takes longer for all cells than a point does
     tree = plain(source).tree
     names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)] if tree is not None else []
     bound = {node.id for node in names if not isinstance(node.ctx, ast.Load)}

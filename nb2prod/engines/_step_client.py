@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from nb2prod.core.errors import WorkerLost
 from nb2prod.core.events import CellFinished, Event, KernelStarted, StepFinished, StepRetried, StepStarted
 from nb2prod.core.pipeline import Plan, Step
 from nb2prod.core.ports import Environment, Publish
@@ -28,6 +29,7 @@ from nb2prod.engines._executed import Executed
 from nb2prod.engines._kernel import PROBE, CannotStart, CellFailed, Died, Hear
 from nb2prod.engines._outputs import Refused, event_without_secrets, failure_of, mask, stdout_of, written_forms
 from nb2prod.engines._step_processes import TooLong
+from nb2prod.engines._time_limit import TimeLimit
 from nb2prod.engines._times import Record, Times
 from nb2prod.kernel import boundary
 from nb2prod.storage import journal
@@ -93,21 +95,23 @@ class StepClient:
         self.later: list[tuple[str, dict[str, Any]]] = []  # questions that can wait for the next one
         self.step: Step | None = None
         self.interrupted = ""
-        self.stopping = threading.Event()  # set when somebody interrupts the run
+        self.stopping = threading.Event()  # set when somebody interrupts the run, or its time is over
         self.untried = ""  # why a cell that failed was not tried again
         self.started = time.monotonic()
         self.points = _resume.points_of(running.plan, node, running)
+        self.limit = TimeLimit(running.plan.time_limit, self._stop)
 
     def execute(self) -> None:
         """Run all cells, and leave the failure, if any, in `running`. The place has ended afterwards."""
         try:
             with self._watching_signals():
                 try:
-                    self._began()
-                    self._cells()
+                    with self.limit:
+                        self._began()
+                        self._cells()
                     _resume.settled(self)
                     self.place.leave()
-                except CannotStart as error:
+                except (CannotStart, Died, WorkerLost) as error:
                     self.running.failure = self._not_started(error)
         finally:
             self.end()
@@ -120,6 +124,10 @@ class StepClient:
     def _not_started(self, error: Exception) -> Failure:
         if self.interrupted:
             return Failure("interrupted", f"ended by {self.interrupted}")
+        if self.limit.is_over:
+            return self.limit.failure()
+        if isinstance(error, WorkerLost):
+            raise error
         return Failure("start", f"the kernel did not start: {error}")
 
     def _cells(self) -> None:
@@ -299,6 +307,8 @@ class StepClient:
         step = self.step.name if self.step else None
         if self.interrupted:
             return Failure("interrupted", f"ended by {self.interrupted}", step, index)
+        if self.limit.is_over:
+            return self.limit.failure(step, index)
         if isinstance(error, TooLong):
             self.place.kill()
             return Failure("timeout", f"it did not end in time (limit {self._seconds_left():g} s)", step, index)
@@ -325,6 +335,10 @@ class StepClient:
 
     def _interrupt(self, number: int, _: Any) -> None:
         self.interrupted = signal.Signals(number).name
+        self._stop()
+
+    def _stop(self) -> None:
+        """Nothing goes on: no cell, no wait for the next try."""
         self.stopping.set()
         self.place.kill()
 

@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, Listener
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nb2prod.core.errors import WorkerLost
 from nb2prod.kernel.nursery import OUR_SEED
-from nb2prod.kernel.step_work import Work
 from nb2prod.storage import scratch
+
+if TYPE_CHECKING:
+    from nb2prod.kernel.step_work import Work
 
 START = 60.0  # seconds that a process may take until it reports
 

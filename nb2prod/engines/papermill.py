@@ -14,14 +14,16 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nb2prod.core.pipeline import Plan
 from nb2prod.core.ports import Environment, Publish
 from nb2prod.core.result import Failure
 from nb2prod.engines._kernel import Kernel
 from nb2prod.engines._prepared import kernel_of, prepared, secrets_of, variable
-from nb2prod.engines._step_client import Place, Running, StepClient
+
+if TYPE_CHECKING:
+    from nb2prod.engines._step_client import Place
 
 
 def run(plan: Plan, publish: Publish, environment: Environment) -> Failure | None:
@@ -52,6 +54,9 @@ class Begun:
     place: Place
 
     def run(self, plan: Plan, publish: Publish, environment: Environment) -> Failure | None:
+        # not before: what leads the cells takes a tenth of a second to import, and the place starts meanwhile
+        from nb2prod.engines._step_client import Running, StepClient
+
         running = Running(plan, publish, environment, output=Path(plan.output))
         StepClient(self.node, running, self.place).execute()
         return running.failure

@@ -39,6 +39,7 @@ from nb2prod.engines._outputs import event_without_secrets, failure_of, mask, st
 from nb2prod.engines._pieces import Piece, names_in_functions, only_imported, pieces_of
 from nb2prod.engines._prepared import prepared, secrets_of, variable
 from nb2prod.engines._step_processes import Child, LateNursery, Nursery, TooLong, with_hash_seed
+from nb2prod.engines._time_limit import TimeLimit
 from nb2prod.engines._values import Values, Version
 from nb2prod.kernel.step_work import CellWork, Packed, Report, Work
 from nb2prod.storage import journal, scratch
@@ -152,6 +153,7 @@ class _Run:
         self.supposed: set[str] = set()  # when foreseeing: parameters that are not as they were
         self.heard: dict[int, list[str]] = {}
         self.ran: set[str] = set()  # steps of which something was not taken from the store
+        self.limit = TimeLimit(plan.time_limit, self._kill_all)
 
     # -- the run as a whole ------------------------------------------------------------------------------------------
 
@@ -161,12 +163,15 @@ class _Run:
         environment = self._variables()
         away: Away | None = getattr(pool, "away", None)
         self.is_away = away is not None
-        self.cache = cache_of(self.plan, self.pieces, python, environment) if away is None else None
+        here = away is None or getattr(away, "is_own", False)
+        is_away = self.is_away
+        self.cache = cache_of(self.plan, self.pieces, python, environment, is_away=is_away) if here else None
         with tempfile.TemporaryDirectory(prefix=scratch.prefix()) as values, _interrupting() as interrupted:
             self.folder = Path(values)
             self.nursery = LateNursery(functools.partial(self._nursery, away, kernel, python, environment))
             try:
-                failure = self._all(pool)
+                with self.limit:
+                    failure = self._all(pool)
                 for host in self.hosts.values():
                     self.nursery.end(host.child)
             except KeyboardInterrupt:
@@ -214,6 +219,9 @@ class _Run:
             if failure is not None:
                 return self._stop(failure, futures)
         return None
+
+    def _kill_all(self) -> None:
+        self.nursery.kill_all()
 
     def _stop(self, failure: Failure, futures: Iterable[concurrent.futures.Future[Failure | None]]) -> Failure:
         """After a failure nothing else begins, and what runs is ended."""
@@ -271,6 +279,8 @@ class _Run:
         self._announce(piece, step, looked)
         work = self._to_run(piece, work, looked)
         child = self.hosts[hosts[0]].child if hosts else self.nursery.child()
+        if self.limit.is_over:
+            child.kill()  # it was made too late to be ended with the others
         if hosts and step is not None:
             host = self.hosts[hosts[0]]
             self.reasons[step.name] = f"runs in the process of {host.owner}: {_isolation.said(host.report.stays[0])}"
@@ -382,7 +392,7 @@ class _Run:
         environment = dict(self.environment(piece.step))
         if self.cache is None:
             return dataclasses.replace(work, environment=environment)
-        folder = self.cache.values(looked, self.folder)
+        folder = self.folder if self.is_away else self.cache.values(looked, self.folder)
         return dataclasses.replace(work, environment=environment, values=str(folder), watched=True)
 
     def _outputs(self, piece: Piece) -> list[list[Any]]:
@@ -405,6 +415,8 @@ class _Run:
         self.under_way[piece.order] = _Under_way(piece, saw, wanted, surroundings)
         before, later = self.pieces[: piece.order], self.pieces[piece.order + 1 :]
         live = (self.in_functions | self.values.needed()).union(*(other.loads for other in later))
+        if self.plan.pipeline.model is not None:
+            live |= set(self.plan.pipeline.module.names)  # a function may answer for the model, and no cell mention it
         stale: frozenset[str] = frozenset()
         if hosts:
             hosted = self.hosts[hosts[0]].report.hosted
@@ -468,6 +480,8 @@ class _Run:
             child.kill()
             return self._failure("timeout", f"it did not end in time (limit {clock.limit:g} s)", piece, current.index)
         except (EOFError, ConnectionError):
+            if self.limit.is_over:
+                return self.limit.failure(piece.step or None, current.index)
             message = f"the process died: {self.nursery.how_it_ended(child)}"
             return self._failure("kernel", message, piece, current.index)
         raise AssertionError("a process reports before it ends")

@@ -7,6 +7,7 @@ is lost ends the run with WorkerLost, and `--resume` goes on with another.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -14,7 +15,7 @@ import platform
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -27,10 +28,7 @@ NO_WORKER = 60.0  # seconds that work may wait while there is no worker at all
 LOOK = 2.0
 CLOSE = 10.0
 ADDRESS = re.compile(r"(?:(?:tcp|tls|ws|wss)://)?[\w.:\[\]-]+:\d+")
-SETTINGS: dict[str, list[str]] = {
-    "distributed.scheduler.http.routes": [],
-    "distributed.worker.http.routes": [],
-}
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 def open(scheduler: str = "") -> Executor:
@@ -59,6 +57,11 @@ class Cluster(Executor):
         self._under_way: dict[Future[Any], Any] = {}
         self._closed = threading.Event()
         threading.Thread(target=self._watch, name="nb2prod-dask", daemon=True).start()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the workers were started here, for us."""
+        return self._cluster is not None
 
     def submit(self, call: Callable[..., Made], /, *arguments: Any, **named: Any) -> Future[Made]:
         return self._submit("", functools.partial(call, **named) if named else call, arguments)
@@ -186,7 +189,7 @@ def _connected(count: int, scheduler: str) -> tuple[Any, Any]:
         logging.getLogger("distributed").setLevel(silent)
     if scheduler:
         return _existing(distributed, scheduler), None
-    with dask.config.set(SETTINGS):
+    with dask.config.set(_settings(max(1, count))), _environment_kept():
         cluster: Any = distributed.LocalCluster(
             n_workers=max(1, count),
             threads_per_worker=1,
@@ -198,6 +201,27 @@ def _connected(count: int, scheduler: str) -> tuple[Any, Any]:
             silence_logs=silent,
         )
         return distributed.Client(cluster, set_as_default=False), cluster
+
+
+def _settings(count: int) -> dict[str, Any]:
+    """Of a cluster of our own: the machine's cores are shared out among the workers, unless the user has said how."""
+    threads = str(max(1, len(os.sched_getaffinity(0)) // count))
+    return {
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
+        "distributed.nanny.pre-spawn-environ": {name: threads for name in THREADS if name not in os.environ},
+    }
+
+
+@contextlib.contextmanager
+def _environment_kept() -> Iterator[None]:
+    """What Dask sets for workers in our own environment goes from there when they have started."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
 
 
 def _existing(distributed: Any, scheduler: str) -> Any:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+ENVIRONMENT = "<environment>"
 # set for each cell by the engine and the tracker; not the notebook's
 OURS = ("MLFLOW_", "NB2PROD_", "PYTEST_", "JPY_", "COLUMNS", "LINES")
 
@@ -160,7 +161,7 @@ STATES: tuple[State, ...] = (
     State("<random>", "the random stream of random", "random", random.getstate, random.setstate),
     State("<numpy.random>", "the random stream of numpy", "numpy.random", _numpy_random, _numpy_random),
     State("<torch.random>", "the random stream of torch", "torch", _torch_random, _torch_random),
-    State("<environment>", "the environment", "os", _environment, _put_environment),
+    State(ENVIRONMENT, "the environment", "os", _environment, _put_environment),
     State("<folder>", "the working folder", "os", lambda: str(Path.cwd()), os.chdir),
     State("<path>", "the import path", "sys", lambda: list(sys.path), _put_path),
     State("<warnings>", "the filters of warnings", "warnings", lambda: list(warnings.filters), _put_filters),

@@ -349,7 +349,7 @@ def _make_picklers() -> tuple[type, type]:
             singleton = _singleton(value)
             if singleton:
                 return _singleton_named, (singleton,)
-            reduced = self.arrays(value)
+            reduced = self.arrays(value) or carry_arrays.own_dtype(value)
             if reduced is None:
                 reduced = super().reducer_override(value)
             self.codes = self.codes or (isinstance(value, type) and value.__module__ == "__main__")

@@ -87,6 +87,23 @@ def with_views(shared: set[int]) -> Callable[[Any], Any]:
     return reduced
 
 
+def own_dtype(value: Any) -> Any:
+    """A dtype that each process has once arrives as that one: numpy's own pickling would make another that is equal.
+
+    What shares it then shares it everywhere, so that a model's file has the same bytes whichever process wrote it.
+    """
+    numpy = sys.modules.get("numpy")
+    if numpy is None or not isinstance(value, numpy.dtype) or value.isbuiltin != 1:
+        return None
+    return (_dtype, (value.str,)) if value is _dtype(value.str) else None
+
+
+def _dtype(name: str) -> Any:
+    import numpy as np
+
+    return np.dtype(name)
+
+
 def by_digest(value: Any) -> Any:
     """For fingerprints: large tables and arrays by the digest of their content."""
     if _is_plain(value) or _in_pandas(value):

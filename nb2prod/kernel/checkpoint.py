@@ -34,6 +34,7 @@ from typing import Any
 from urllib.parse import quote
 
 from nb2prod.kernel import ambient, carry, tracked_call
+from nb2prod.kernel.ambient import ENVIRONMENT
 from nb2prod.kernel.local_modules import Watch
 from nb2prod.storage import points
 from nb2prod.storage.points import Packed, Point
@@ -45,8 +46,7 @@ SHORTEST_SECRET = 4  # characters: shorter ones are found everywhere
 # a child of a process that uses these would wait for ever for their threads, or cannot reach what they hold
 NO_FORK = ("polars", "tensorflow", "jax")
 MOST_FILES = 65_536
-PLACES = ("<path>", "<folder>", "<environment>")  # what imports depend on
-ENVIRONMENT = "<environment>"
+PLACES = ("<path>", "<folder>", ENVIRONMENT)  # what imports depend on
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ process (`os._exit`, a crash) is for those around it to see.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import io
 import time
 import traceback
@@ -19,6 +21,7 @@ from nb2prod.core.result import TestResult
 from nb2prod.kernel import keep, map_tests, pickling
 from nb2prod.kernel.map_cells import Compiled, Namespace, close_figures, execute
 from nb2prod.kernel.map_job import Job, JobCell
+from nb2prod.kernel.map_tries import NotTried, Say, Tries
 from nb2prod.language.parameter_types import source_of
 
 LONGEST_PRINTED = 2_000
@@ -82,11 +85,14 @@ class _Kept:
     failed_test: TestResult | None = None
 
 
-def run_item(job: Job, cells: Sequence[Compiled], namespace: Namespace, item: Item, out: Tail) -> ItemResult:
-    """Run one item. `item.given` holds the group's rows too, when there are any. KeyboardInterrupt passes through."""
+def run_item(job: Job, cells: Sequence[Compiled], namespace: Namespace, item: Item, out: Tail, say: Say) -> ItemResult:
+    """Run one item. `item.given` holds the group's rows too, when there are any. KeyboardInterrupt passes through.
+
+    `say` reaches whoever waits for the item: it is told of steps that have a limit of time.
+    """
     kept = _Kept()
     began = time.perf_counter()
-    trouble = _trouble(job, cells, namespace, {**job.given, **item.given}, kept)
+    trouble = _trouble(cells, namespace, {**job.given, **item.given}, kept, Tries(job, say))
     proof = _proof(job, kept, namespace) if trouble is None and item.number in job.proofs else None
     seconds = time.perf_counter() - began
     trouble = trouble or NONE
@@ -108,14 +114,19 @@ def run_item(job: Job, cells: Sequence[Compiled], namespace: Namespace, item: It
 
 
 def _trouble(
-    job: Job, cells: Sequence[Compiled], namespace: Namespace, given: Mapping[str, Any], kept: _Kept
+    cells: Sequence[Compiled], namespace: Namespace, given: Mapping[str, Any], kept: _Kept, tries: Tries
 ) -> Trouble | None:
+    job = tries.job
     for compiled in cells:
         cell = compiled.cell
         try:
-            _run_cell(job, compiled, namespace, given, kept)
+            run = functools.partial(_run_cell, job, compiled, namespace, given, kept)
+            tries.run(cell, namespace, run) if cell.retries or cell.timeout is not None else run()
         except KeyboardInterrupt:
             raise
+        except NotTried as found:
+            trouble = failure(found.error, compiled)
+            return dataclasses.replace(trouble, error=f"{trouble.error}; {found}")
         except BaseException as error:  # noqa: BLE001 - whatever the notebook raises is the item's result
             if not cell.may_fail:
                 return failure(error, compiled)

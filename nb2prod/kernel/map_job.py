@@ -23,7 +23,8 @@ class JobCell:
     """One cell: `source` as IPython would be given it, with line 1 of the cell as its first line.
 
     `step` is the step's name, for its cells and its tests. `metrics` and `model` are what to keep of the step when
-    this cell has run: they stand at the step's last cell.
+    this cell has run: they stand at the step's last cell. `retries`, `retry_on` and `timeout` are the step's; `names`
+    are those that the cell reads or may change, when it may be tried again.
     """
 
     index: int
@@ -34,6 +35,10 @@ class JobCell:
     metrics: tuple[str, ...] = ()
     model: str | None = None
     example: str | None = None
+    retries: int = 0
+    retry_on: tuple[str, ...] = ()
+    timeout: float | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,9 @@ class Job:
     `given` are the fixed parameters. `rows` is the parameter that takes a group's rows; its default is not evaluated.
     `folder` is the notebook's, where the code runs when there is such a folder; elsewhere it runs in a new one, with
     `modules` in it: the files beside the notebook that its cells import, by name. `seeded` says that warm cells seed
-    or draw random numbers, so that all items go on from there; else every item gets a stream of its own.
+    or draw random numbers, so that all items go on from there; else every item gets a stream of its own. `known` are
+    all names that the notebook binds; `backoff` are the seconds before the second try of a step, twice as many before
+    the third.
     """
 
     digest: str
@@ -61,6 +68,8 @@ class Job:
     python: str = ""
     modules: Mapping[str, str] = field(default_factory=dict)
     proofs: frozenset[int] = frozenset()
+    known: tuple[str, ...] = ()
+    backoff: float = 1.0
 
     @property
     def warm(self) -> tuple[JobCell, ...]:

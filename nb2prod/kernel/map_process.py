@@ -22,10 +22,11 @@ import sys
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
-from nb2prod.core.mapping import Item, ItemResult, ItemStatus
+from nb2prod.core.mapping import Item, ItemResult
 from nb2prod.kernel import map_openmp
 from nb2prod.kernel.map_item import Tail, run_item
 from nb2prod.kernel.map_job import Job
+from nb2prod.kernel.map_tries import Late, Patience, Say
 from nb2prod.kernel.map_warm import Reset, SharedFailed, Warm, is_installed
 from nb2prod.kernel.nursery import die_with_parent
 
@@ -53,7 +54,7 @@ def serve(client: Connection) -> None:
             items, content = client.recv()
             frame = pickle.loads(content) if content else None
             for item in items:
-                client.send_bytes(runner.run(_with_rows(job, item, frame)))
+                client.send_bytes(runner.run(_with_rows(job, item, frame), client.send_bytes))
             del frame
             client.send(runner.leaks())
 
@@ -89,10 +90,10 @@ class _Here:
         gc.collect()
         gc.freeze()
 
-    def run(self, item: Item) -> bytes:
+    def run(self, item: Item, say: Say) -> bytes:
         self._reset()
         self._warm.start(item)
-        return _packed(run_item(self._job, self._warm.each, self._warm.namespace, item, self._out))
+        return _packed(run_item(self._job, self._warm.each, self._warm.namespace, item, self._out, say))
 
     def leaks(self) -> str:
         self._reset()
@@ -114,7 +115,7 @@ class _Forking:
         gc.collect()
         gc.freeze()
 
-    def run(self, item: Item) -> bytes:
+    def run(self, item: Item, say: Say) -> bytes:
         reading, writing = Pipe(duplex=False)
         child = os.fork()
         if child == 0:
@@ -139,7 +140,8 @@ class _Forking:
             os.setpgid(0, 0)
             die_with_parent()
             self._warm.start(item)
-            writing.send_bytes(_packed(run_item(self._job, self._warm.each, self._warm.namespace, item, self._out)))
+            each, namespace = self._warm.each, self._warm.namespace
+            writing.send_bytes(_packed(run_item(self._job, each, namespace, item, self._out, writing.send_bytes)))
             if self._learns:
                 writing.send(sorted(sys.modules.keys() - self._loaded))
             code = 0
@@ -151,15 +153,15 @@ class _Forking:
         descriptor = os.pidfd_open(child) if hasattr(os, "pidfd_open") else None
         try:
             # a process that the child left behind may hold the pipe open: its end is told by the child's own
-            if not wait([reading] if descriptor is None else [reading, descriptor], self._job.timeout):
-                why = f"it took longer than {self._job.timeout:g} s"
-                return _packed(missing(self._job, item, "timeout", why))
-            if reading.poll():
-                with contextlib.suppress(EOFError, OSError):
-                    content = reading.recv_bytes()
+            patience = Patience(self._job.timeout)
+            while wait([reading] if descriptor is None else [reading, descriptor], patience.left):
+                content = _said(reading)
+                if content is None:
+                    return _packed(missing(self._job, item, how_it_ended(_exit_code(child))))
+                if not patience.heard(content):
                     self._learn(reading)
                     return content
-            return _packed(missing(self._job, item, "lost", how_it_ended(_exit_code(child))))
+            return _packed(missing(self._job, item, patience.late))
         finally:
             if descriptor is not None:
                 os.close(descriptor)
@@ -188,6 +190,14 @@ class _Forking:
             self._ended = None
 
 
+def _said(reading: Connection) -> bytes | None:
+    """What a child says; None when it has ended without a word."""
+    with contextlib.suppress(EOFError, OSError):
+        if reading.poll():
+            return reading.recv_bytes()
+    return None
+
+
 def _exit_code(child: int) -> int:
     """How a child that is ending ends, a signal's number below zero; `_bury` takes it away later."""
     found = os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
@@ -202,12 +212,13 @@ def _kill(child: int) -> None:
         os.kill(child, signal.SIGKILL)
 
 
-def missing(job: Job, item: Item, status: ItemStatus, why: str) -> ItemResult:
-    """The result of an item whose process brought none."""
+def missing(job: Job, item: Item, why: Late | str) -> ItemResult:
+    """The result of an item whose process brought none: it was too late, or was lost."""
     given = {name: value for name, value in item.given.items() if name != job.rows}
-    return ItemResult(
-        item.number, item.key, status, job.timeout or 0.0 if status == "timeout" else 0.0, error=why, given=given
-    )
+    if isinstance(why, str):
+        return ItemResult(item.number, item.key, "lost", 0.0, error=why, given=given)
+    late = ItemResult(item.number, item.key, "timeout", why.limit, error=why.why, given=given)
+    return dataclasses.replace(late, step=why.step, cell=why.cell)
 
 
 def how_it_ended(code: int) -> str:

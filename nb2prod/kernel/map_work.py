@@ -29,8 +29,8 @@ from nb2prod.core.errors import WorkerLost
 from nb2prod.core.mapping import Item, ItemResult
 from nb2prod.kernel.map_job import ItemsLeak, Job, SharedCodeFailed
 from nb2prod.kernel.map_process import how_it_ended, missing
+from nb2prod.kernel.map_tries import Late, Patience
 
-TIMEOUT = "timeout"
 FORK = "--isolation fork, which gives every item a process of its own"
 OTHER_MODE = {"fork": "do that in a step, or --isolation shared", "shared": FORK, "function": FORK}
 _lock = threading.Lock()
@@ -103,33 +103,28 @@ class _WarmProcess:
             culprit = left[len(found)]
             # of a process that ended nobody can tell whether an item left something behind for the next one
             results += found if self.job.isolation == "fork" else self.run(left[: len(found)], frame)
-            results.append(self._once_more(culprit, frame) if why != TIMEOUT else self._timeout(culprit))
+            late = isinstance(why, Late)
+            results.append(missing(self.job, culprit, why) if late else self._once_more(culprit, frame))
         return results
 
     def _once_more(self, item: Item, frame: bytes) -> ItemResult:
         """The item that was running when the process died, in a new process and alone."""
         self._stop()
         found, why = self._batch([item], frame)
-        if why is None:
-            return found[0]
-        return self._timeout(item) if why == TIMEOUT else missing(self.job, item, "lost", why)
+        return found[0] if why is None else missing(self.job, item, why)
 
-    def _timeout(self, item: Item) -> ItemResult:
-        return missing(self.job, item, "timeout", f"it took longer than {self.job.timeout:g} s")
-
-    def _batch(self, items: list[Item], frame: bytes) -> tuple[list[ItemResult], str | None]:
+    def _batch(self, items: list[Item], frame: bytes) -> tuple[list[ItemResult], Late | str | None]:
         """The results that came, and why no more came (None: they are all there). Then the process is gone."""
         connection = self._started()
         results: list[ItemResult] = []
-        # a forked item's limit is kept by the process that forks
-        limit = self.job.timeout if self.job.isolation != "fork" else None
         try:
             connection.send((items, frame))
             for _ in items:
-                if limit is not None and not connection.poll(limit):
+                found = self._heard(connection)
+                if isinstance(found, Late):
                     self._stop()
-                    return results, TIMEOUT
-                results.append(pickle.loads(connection.recv_bytes()))
+                    return results, found
+                results.append(found)
             leak = connection.recv()
         except (EOFError, OSError):
             why = self._how_it_ended()
@@ -141,6 +136,16 @@ class _WarmProcess:
                 fix=OTHER_MODE[self.job.isolation],
             )
         return results, None
+
+    def _heard(self, connection: Connection) -> ItemResult | Late:
+        # a forked item's limits are kept by the process that forks
+        patience = Patience(self.job.timeout if self.job.isolation != "fork" else None)
+        while connection.poll(patience.left):
+            content = connection.recv_bytes()
+            if not patience.heard(content):
+                result: ItemResult = pickle.loads(content)
+                return result
+        return patience.late
 
     def _started(self) -> Connection:
         if self._connection is not None:

@@ -47,12 +47,14 @@ def _prepare(engine: Connection) -> None:
 
     from nb2prod.kernel import step_process
 
-    for name in engine.recv():
+    names = engine.recv()
+    step_process.prepare()  # first: some libraries ask, when they are imported, what they are imported in
+    for name in names:
         try:
             importlib.import_module(name)
         except Exception:  # noqa: BLE001 - a library that breaks here breaks again where the notebook imports it
             sys.modules.pop(name, None)
-    step_process.prepare()
+    step_process.inherit()
     engine.send("ready")
 
 

@@ -21,6 +21,8 @@ from typing import Any
 from nb2prod.core.pipeline import HoistedModule
 
 MAIN = "__main__"
+# attributes in which a library notes where an object lies in memory: without them two runs write one file
+ADDRESSES = ("_stop_words_id",)  # of scikit-learn's vectorizers
 NO_MODULE = HoistedModule(name="", source="")
 
 
@@ -119,9 +121,18 @@ def _make_pickler(file: io.BytesIO, module: HoistedModule) -> Any:
                 self.used.add(name.partition(".")[0])
             elif home != MAIN:
                 self.packages.add(home.partition(".")[0])
-            return super().reducer_override(value)
+            return _without_addresses(value) or super().reducer_override(value)
 
     return Pickler()
+
+
+def _without_addresses(value: Any) -> Any:
+    """How an object is made again without what is true of this process alone; None for one that has no such thing."""
+    own = getattr(value, "__dict__", ())
+    if isinstance(value, type) or not any(name in own for name in ADDRESSES):
+        return None
+    make, given, state, *rest = value.__reduce_ex__(5)
+    return make, given, {name: part for name, part in state.items() if name not in ADDRESSES}, *rest
 
 
 def _home(value: Any) -> tuple[str, str]:

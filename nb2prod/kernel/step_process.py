@@ -1,8 +1,8 @@
 """A step in a process of its own: what was delivered is unpacked, its cells run, what they left is packed.
 
 The process speaks in messages: `("began", position)`, `("output", position, output)`, `("again", position, seconds)`,
-`("ended", position, failed, note)`, `("events", lines)`, `("refused", message)`, `("lost", message)` and at the end
-`("report", Report)`. It ends when the engine hangs up.
+`("ended", position, failed, note)`, `("events", lines)`, `("parallel", begins)`, `("refused", message)`,
+`("lost", message)` and at the end `("report", Report)`. It ends when the engine hangs up.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from nb2prod.core.events import ArtifactKept, Event
-from nb2prod.kernel import ambient, boundary, carry, carry_arrays, probe, step_shell, watching
+from nb2prod.kernel import ambient, boundary, carry, carry_arrays, on_cluster, probe, step_shell, watching
 from nb2prod.kernel.keep import CannotKeep
 from nb2prod.kernel.local_modules import Watch
 from nb2prod.kernel.step_work import CellWork, Packed, Report, Work
@@ -36,6 +36,10 @@ from nb2prod.storage import files, journal
 def prepare() -> None:
     """What all steps have in common is made once, before the first fork."""
     _ready.append(_Process())
+
+
+def inherit() -> None:
+    """Everything is imported: from now on children are forked."""
     ambient.inherit()
 
 
@@ -134,6 +138,8 @@ class _Process:
                 importlib.import_module(library)
         if wanted.names_indexes:
             carry_arrays.follow_indexes()
+        if wanted.cluster:
+            on_cluster.use(wanted.cluster, lambda begins: self._say("parallel", begins))
         self.watch = Watch()
         sys.meta_path.insert(0, self.watch)
         # Jupyter runs cells inside a loop: tasks that a cell starts belong to it

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Listener = Callable[[Mapping[str, Any]], None]
+NOTEBOOKS = "ZMQInteractiveShell"
+NO_KERNEL = "needs a kernel, and there is none here: run the notebook with --engine papermill"
 NO_INPUT = "raw_input was called, but this frontend does not support input requests."
 
 
@@ -77,7 +79,26 @@ def open_shell(listener: Listener, colors: str = "nocolor") -> Any:
         sys.path.insert(0, "")
     module.__dict__.setdefault("display", _display())
     _refuse_input()
+    _as_in_jupyter(shell)
     return shell
+
+
+def _as_in_jupyter(shell: Any) -> None:
+    """Libraries ask whether a notebook shows what they say (pandas, when it is imported: how wide a table may be)."""
+    kind = type(shell)
+    kind.__module__, kind.__name__, kind.__qualname__ = "ipykernel.zmqshell", NOTEBOOKS, NOTEBOOKS
+    shell.kernel = NoKernel(NO_KERNEL)
+    builtins.get_ipython = shell.get_ipython  # type: ignore[attr-defined]  # also where no cell runs
+
+
+class NoKernel:
+    """Is there, as in Jupyter, and can nothing."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"get_ipython().kernel.{name} {self._why}")
 
 
 def _display() -> Any:

@@ -47,6 +47,7 @@ class Work:
     `names_indexes` says that the notebook gives an index of pandas a name, which all tables that have it see.
     `values` is the folder for parcels. `keeps` says why
     the process has to be kept whatever its values are. `watched`: the report has to say what the cells saw and did.
+    `cluster` is the address of a Dask scheduler that joblib's jobs go to.
     """
 
     directory: str
@@ -68,6 +69,7 @@ class Work:
     names_indexes: bool = False
     keeps: str = ""
     watched: bool = False
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)

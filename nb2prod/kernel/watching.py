@@ -76,6 +76,7 @@ class _Watch:
         self.done: dict[str, None] = {}
         self.variables: dict[str, str] = {}
         self.before: set[str] = set()
+        self.allowed: set[str] = set()  # addresses that we speak to ourselves
         ours = str(Path(__file__).parents[1])
         installed = {os.path.realpath(place) for place in (sys.prefix, sys.base_prefix)}
         self.ignored = tuple(f"{place}/" for place in (*installed, sys.prefix, sys.base_prefix, ours))
@@ -101,7 +102,8 @@ class _Watch:
         elif event in STARTS:
             self.done.setdefault(f"starts a program ({_program(event, what)})")
         elif event == "socket.connect":
-            self.done.setdefault(f"connects to {_address(what[1])}")
+            if (address := _address(what[1])) not in self.allowed:
+                self.done.setdefault(f"connects to {address}")
         elif event == "sqlite3.connect" and str(what[0]) not in (":memory:", ""):
             self.done.setdefault(f"opens the database {_shown(what[0])}")
         elif event == "os.kill":
@@ -198,6 +200,25 @@ def on() -> Iterator[None]:
     finally:
         if watch is not None:
             watch.active = False
+
+
+@contextlib.contextmanager
+def off() -> Iterator[None]:
+    """Meanwhile what happens is nobody's affair: it is not the notebook's doing."""
+    watches = [watch for watch in _watches if watch.active]
+    for watch in watches:
+        watch.active = False
+    try:
+        yield
+    finally:
+        for watch in watches:
+            watch.active = True
+
+
+def allow(address: str) -> None:
+    """To speak to that address (`10.0.0.7:8786`) is not the notebook's doing, in whatever thread."""
+    for watch in _watches:
+        watch.allowed.add(address)
 
 
 def look_at(values: Iterable[Any]) -> None:

@@ -30,7 +30,6 @@ OF_KERNELS = ("connect_info", "qtconsole", "subshell", "edit", "less", "more", "
 AT_ONCE = 0.02  # seconds: a line that comes this much after the last one does not wait
 SOON = 0.1  # seconds that other lines wait for more of them
 MANY = 8_192  # characters that do not wait
-NOTEBOOKS = "ZMQInteractiveShell"
 NO_KERNEL = "needs a kernel, and the engine `inprocess` has none: run the notebook with --engine papermill"
 # what a kernel sets, and programs that a cell starts heed
 SURROUNDINGS = {
@@ -64,10 +63,7 @@ class _Process:
         self.failed = False
         os.environ.update(SURROUNDINGS)
         self.shell = step_shell.open_shell(self._output, colors="neutral")
-        # libraries ask these two whether a notebook shows what they say (pandas: how wide a table may be)
-        self.shell.kernel = _NoKernel()
-        kind = type(self.shell)
-        kind.__module__, kind.__name__, kind.__qualname__ = "ipykernel.zmqshell", NOTEBOOKS, NOTEBOOKS
+        self.shell.kernel = step_shell.NoKernel(NO_KERNEL)
         self.shell.compile = XCachingCompiler()
         self.shell.user_module.__doc__ = "Automatically created module for IPython interactive environment"
         _refuse_what_needs_a_kernel(self.shell)
@@ -156,13 +152,6 @@ class _Process:
         gc.collect()
         atexit._run_exitfuncs()
         os._exit(0)
-
-
-class _NoKernel:
-    """Is there, as in Jupyter, and can nothing."""
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"get_ipython().kernel.{name} {NO_KERNEL}")
 
 
 class _Said(step_shell.Said):

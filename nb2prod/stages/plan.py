@@ -32,6 +32,7 @@ def plan(
     kernel: str | None = None,
     experiment: str = "",
     timeout: float | None = None,
+    time_limit: float | None = None,
     only_steps: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> Plan:
@@ -62,6 +63,7 @@ def plan(
         kernel=kernel,
         experiment=experiment,
         timeout=timeout,
+        time_limit=time_limit,
         only_steps=only_steps,
         options=options or {},
     )

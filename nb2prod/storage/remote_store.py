@@ -65,6 +65,14 @@ class RemoteStore:
         with self._speaking("read"):
             return self._size(self._content(digest)) is not None
 
+    def size(self, digest: str) -> int:
+        place = self._content(digest)
+        with self._speaking("read"):
+            size = self._size(place)
+        if size is None:
+            raise missing(digest, self._where(place))
+        return size
+
     def write(self, name: str, record: bytes) -> None:
         with self._speaking("write"):
             self._files.pipe_file(self._record(name), record)

@@ -46,6 +46,9 @@ class Store(Protocol):
     def has(self, digest: str) -> bool:
         """Whether the content is there (it is not read)."""
 
+    def size(self, digest: str) -> int:
+        """How many bytes the content has. Raises StoreError when it is missing."""
+
     def write(self, name: str, record: bytes) -> None:
         """Keep a small record under a name; an earlier one is replaced."""
 
@@ -154,6 +157,13 @@ class LocalStore:
 
     def has(self, digest: str) -> bool:
         return self.place(digest).exists()
+
+    def size(self, digest: str) -> int:
+        path = self.place(digest)
+        try:
+            return path.stat().st_size
+        except OSError as error:
+            raise missing(digest, str(path)) from error
 
     def write(self, name: str, record: bytes) -> None:
         with self._writing(self._record(name)) as partial:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 import time
@@ -270,3 +271,89 @@ def test_a_piece_that_comes_after_the_end_of_its_run_begins_nothing(cluster: Any
     late = [cluster.submit_to(where, _remote_worker.run, bundles[0]).result() for where in sorted(cluster.addresses())]
     assert [answer.ended for answer in late] == ["the run is over"] * 2
     assert left_on(cluster) == 0
+
+
+# -- what an earlier run has left ------------------------------------------------------------------------------------
+
+CACHED = [
+    ("parameters", "n: int = 3"),
+    ("imports", "import os\nimport random\nimport numpy as np\nimport prices"),
+    ("setup", "random.seed(5)"),
+    ("step:load", "large = np.arange(100_000.0)\nwith open('data.txt') as file:\n    text = file.read()\nprint(text)"),
+    ("step:use metric:total", "total = float(large.sum()) * prices.FACTOR * n\nprint(total, random.random())"),
+    ("step:ask", "print(os.environ.get('NB_TEST_PLACE', 'nowhere'))"),
+]
+
+
+@dataclasses.dataclass
+class Own(Elsewhere):
+    """Workers that the run has started for itself."""
+
+    is_own: bool = True
+
+
+def statuses(result: Result) -> dict[str, str]:
+    """`skipped`, or why it ran."""
+    assert result.failure is None
+    return {step.name: step.status if step.status == "skipped" else step.reason for step in result.steps}
+
+
+def test_what_would_be_the_same_again_is_taken_whoever_left_it(
+    cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker, which has put the large value into the store itself, or a process of the engine's."""
+    notebook = write_notebook(tmp_path / "nb.ipynb", CACHED)
+    (tmp_path / "prices.py").write_text("FACTOR = 2\n")
+    (tmp_path / "data.txt").write_text("one")
+    cached = {"options": {"cache": True}}
+    monkeypatch.setenv("NB_TEST_PLACE", "here")  # the workers have been started without it
+
+    def here(**given: Any) -> Result:
+        where = {"trackers": (), "runs": tmp_path / "runs", "store": tmp_path / "store"}
+        return api.run(notebook, given, engine="steps", **where)
+
+    first = run(notebook, Own(cluster), tmp_path, **cached)
+    assert set(statuses(first).values()) == {"first run"}
+    again = run(notebook, away := Own(cluster), tmp_path, **cached)
+    assert statuses(again) == {
+        "load": "skipped",
+        "use": "skipped",
+        "ask": "it reads variable NB_TEST_PLACE, which its worker has otherwise",
+    }
+    assert {step for step, _ in away.did if step} == {"ask"}
+    assert [step.printed for step in again.steps] == [step.printed for step in first.steps]
+    assert (again.metrics, statuses(here())["use"]) == (first.metrics, "skipped")
+    assert statuses(here(n=4)) == {"load": "skipped", "use": "parameter n changed", "ask": "skipped"}
+    assert set(statuses(run(notebook, Own(cluster), tmp_path, given={"n": 4}, **cached)).values()) == {"skipped"}
+    (tmp_path / "data.txt").write_text("two")
+    changed = run(notebook, Own(cluster), tmp_path, **cached)
+    assert (statuses(changed)["load"], changed.steps[0].printed) == ("file data.txt changed", "two\n")
+    assert statuses(changed)["use"] == "skipped"
+
+
+# -- joblib ----------------------------------------------------------------------------------------------------------
+
+JOBS = [
+    ("imports", "import os\nfrom joblib import Parallel, delayed"),
+    ("functions", "def place(n):\n    sum(range(200_000))\n"
+     "    return n * n, os.getpid(), Parallel(n_jobs=2)(delayed(os.getpid)() for _ in 'ab')"),
+    ("step:left", "left = Parallel(n_jobs=2)(delayed(place)(n) for n in range(6))\nprint([n for n, _, _ in left])"),
+    ("step:right", "right = Parallel(n_jobs=-1)(delayed(place)(n) for n in range(6))\nprint([n for n, _, _ in right])"),
+    ("step:alone", "mine = Parallel()(delayed(place)(n) for n in range(2))\n"
+     "print({pid for _, pid, _ in mine} == {os.getpid()})"),
+    ("step:tell", "both = left + right\nprint(sorted({pid for _, pid, _ in both}), "
+     "all(inner == [pid] * 2 for _, pid, inner in both))"),
+]  # fmt: skip
+
+
+def test_jobs_of_a_step_are_done_by_the_workers_and_come_to_the_same(cluster: Any, tmp_path: Path) -> None:
+    """Each job alone in its place, also when as many steps as there are places wait for their jobs."""
+    notebook = write_notebook(tmp_path / "nb.ipynb", JOBS)
+    there = run(notebook, Own(cluster), tmp_path, options={"cache": True})
+    squares = "[0, 1, 4, 9, 16, 25]\n"
+    assert (there.failure, [step.printed for step in there.steps[:3]]) == (None, [squares, squares, "True\n"])
+    workers = set(cluster.client.run(os.getpid).values())
+    pids, alone = there.steps[3].printed.strip().rsplit(" ", 1)
+    assert (set(json.loads(pids)) <= workers, alone) == (True, "True")
+    again = run(notebook, Own(cluster), tmp_path, options={"cache": True})
+    assert set(statuses(again).values()) == {"skipped"}

@@ -50,13 +50,15 @@ def test_parameters_metrics_tests_and_model_are_those_of_the_whole_notebook(tmp_
     rows: list[Row] = [
         ("parameters", "n: int = 40\ntwice = n * 2"),
         ("imports", "import numpy as np\nfrom sklearn.linear_model import LinearRegression"),
+        # no cell mentions the function, which answers for the model
+        ("functions", "def doubled(model, rows):\n    return model.predict(rows) * 2"),
         ("setup", "np.random.seed(3)"),
         ("step:data example:X", "X = np.random.rand(n, 2)\ny = X @ [1, 2] + np.random.rand(n) / 9"),
         ("test:data", "def test_rows():\n    assert X.shape == (n, 2)"),
         ("step:one", "one = float(np.abs(X).sum())"),
         ("step:two", "two = float(np.random.rand())"),
         (
-            "step:fit model:model metric:score",
+            "step:fit model:model predict:doubled metric:score",
             "model = LinearRegression().fit(X, y)\nscore = model.score(X, y) + one - one",
         ),
         ("step:say", "print(round(one, 12), round(two, 12), round(score, 12), twice)"),

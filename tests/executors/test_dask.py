@@ -119,3 +119,16 @@ def test_what_is_no_address_is_refused_before_anything_is_tried() -> None:
 def test_an_executor_without_a_scheduler_says_who_has_one() -> None:
     with pytest.raises(UsageError, match="the executor serial has no --scheduler\n  fix: --executor dask"):
         executor_named("serial", scheduler="tcp://127.0.0.1:8786")
+
+
+def threads() -> list[int]:
+    import numpy as np
+    import threadpoolctl
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return [library["num_threads"] for library in threadpoolctl.threadpool_info()]
+
+
+def test_the_cores_are_shared_out_among_the_workers(pool: Any) -> None:
+    share = max(1, len(os.sched_getaffinity(0)) // len(pool.addresses()))
+    assert set(pool.submit(threads).result()) == {int(os.environ.get("OPENBLAS_NUM_THREADS", share))}

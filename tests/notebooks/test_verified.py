@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import nbformat
 import pytest
 
 from nb2prod import api
 from nb2prod.core.equality import Equality
-from tests.notebooks.record import NAMES, PRINTED, stdout
+from tests.notebooks.record import NAMES
 
 HERE = Path(__file__).parent
 # the model of the sixth needs a name that only the notebook has: packaging, and so the run, says which
@@ -49,18 +47,3 @@ def test_isolated_steps_are_proved_equal_to_the_notebook(name: str, proofs: dict
     proof = proofs[name].result()
     assert (proof.status, proof.exit_code, proof.first) == ("equal", 0, None)
     assert len(proof.boundaries) > 20
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_isolated_steps_print_what_the_plain_notebook_prints(name: str, tmp_path: Path) -> None:
-    """Side by side, on what was recorded with papermill alone."""
-    out = tmp_path / "out.ipynb"
-    result = api.run(
-        HERE / name, engine="steps", executor="processes", trackers=(), runs=tmp_path, output=out, allow_shell=True
-    )
-    assert (result.failure, result.failed_tests) == (None, ())
-    cells = nbformat.read(out, as_version=4).cells
-    authors = [cell for cell in cells if "injected-parameters" not in cell.metadata.get("tags", ())]
-    expected: dict[str, str] = json.loads(PRINTED.read_text(encoding="utf-8"))[name]
-    texts = {str(index): stdout(cell) for index, cell in enumerate(authors) if str(index) in expected}
-    assert texts == expected

@@ -249,6 +249,30 @@ def test_an_item_that_fails_dies_or_takes_too_long_is_a_result_and_the_others_go
     assert heard.summary.failed == 4
 
 
+TRIED: Sequence[Row] = (
+    IMPORTS,
+    ("parameters", "n: int = 0"),
+    ("setup", "def ask(times):\n    tries = 'x' * os.path.exists(f'tried-{n}')\n    open(f'tried-{n}', 'w').close()\n"
+     "    if len(tries) < times:\n        raise ConnectionResetError('no answer')"),
+    ("step:load", "import time\nrows = [1]"),
+    ("step:fetch timeout:0.7 retries:1 retry-on:ConnectionError metric:y", "rows.append(2)\ny = len(rows)\nask(n % 3)\n"
+     "if n == 3:\n    raise ValueError(f'{y} rows')\nif n == 0:\n    time.sleep(60)"),
+    ("step:end", "time.sleep(0.8 * (n == 1))"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("isolation", ["fork", "function"])
+def test_a_steps_own_limit_and_tries_hold_in_every_item(tmp_path: Path, isolation: str) -> None:
+    """The second try finds what the first one found; the wait between both is no part of the step's time."""
+    found = run(tmp_path, TRIED, {"n": [0, 1, 2, 3]}, isolation=isolation).by_number
+    assert [found[n].status for n in range(4)] == ["timeout", "ok", "failed", "failed"]
+    late = found[0]
+    assert (late.step, late.cell, late.error, late.seconds) == ("fetch", 4, "step fetch took longer than 0.7 s", 0.7)
+    assert found[1].metrics == {"y": 2.0}
+    assert (found[2].error, found[2].line) == ("ConnectionResetError: no answer", 3)
+    assert (found[3].error, found[3].line) == ("ValueError: 2 rows", 5)
+
+
 def test_a_failing_test_keeps_the_items_metrics_and_says_what_did_not_hold(tmp_path: Path) -> None:
     rows = [*SQUARE, ("test:work", "def test_small():\n    assert y < 10"), ("test:work", "assert z > 0")]
     heard = run(tmp_path, rows, {"n": [2, 4]}, tests=True)

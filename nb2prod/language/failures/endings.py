@@ -46,6 +46,9 @@ def _typing(evidence: Evidence) -> Explanation:
 
 
 def _time(evidence: Evidence) -> Explanation:
+    if evidence.failure.message.startswith("the run "):
+        what = "the whole run took longer than --time-limit allows"
+        return Explanation("timeout", what, "give --time-limit a larger number, and go on with --resume")
     name = evidence.failure.step
     step = next((step for step in evidence.pipeline.steps if step.name == name), None)
     if step is not None and step.timeout is not None:

@@ -114,7 +114,7 @@ class Batches:
     def _broken(self, batch: list[Item], why: str = "") -> list[ItemResult]:
         """The batch of an executor that broke: its items are suspects, and one that breaks it alone is lost."""
         if len(batch) == 1 and batch[0].number in self._seen:
-            return [missing(self._job, batch[0], "lost", why or "the worker that ran it was lost")]
+            return [missing(self._job, batch[0], why or "the worker that ran it was lost")]
         self._suspects.extend(batch)
         self._seen.update(item.number for item in batch)
         return []

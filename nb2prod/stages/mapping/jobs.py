@@ -20,10 +20,12 @@ import pickle
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from nb2prod.core.errors import UsageError
 from nb2prod.core.mapping import MapPlan
 from nb2prod.core.pipeline import RANDOM, SHARED, Pipeline, Role
+from nb2prod.kernel import hold
 from nb2prod.kernel.map_job import CellSort, Job, JobCell
 from nb2prod.language import surroundings
 from nb2prod.language.plain import PlainCell, plain
@@ -58,6 +60,7 @@ def job_of(plan: MapPlan, python: str = "") -> Job:
         python=python,
         modules=_modules(pipeline),
         proofs=plan.proofs,
+        known=tuple(sorted(hold.names_of(pipeline, 0)[1])) if any(cell.retries for cell in cells) else (),
     )
     return dataclasses.replace(job, digest=hashlib.sha256(pickle.dumps((plan.run, job))).hexdigest())
 
@@ -149,7 +152,18 @@ def _cells(pipeline: Pipeline, cold: frozenset[int]) -> Iterator[JobCell]:
             metrics=step.metrics if step else (),
             model=step.model if step else None,
             example=step.example if step else None,
+            **_tries(pipeline, index, role),
         )
+
+
+def _tries(pipeline: Pipeline, index: int, role: Role) -> dict[str, Any]:
+    """How a step's cell runs, as its tags say."""
+    step = next((step for step in pipeline.steps if index in step.cells), None)
+    if role.kind != "step" or step is None:
+        return {}
+    names = sorted(hold.names_of(pipeline, index)[0]) if step.retries else ()
+    told = {"retries": step.retries, "retry_on": step.retry_on, "timeout": step.timeout, "names": tuple(names)}
+    return {name: value for name, value in told.items() if value}
 
 
 def _sort(role: Role, cold: bool) -> CellSort:
