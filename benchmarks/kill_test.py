@@ -7,7 +7,8 @@ drawn from the whole time that it takes undisturbed: the command alone, the comm
 (or the process that makes the steps' own) alone, or twice in a row. Then the same command runs with `--resume`. What it
 comes to is compared with an undisturbed run: parameters, prints, metrics, artifacts, tests, outputs of the executed
 notebook, MLflow's runs (one parent, FINISHED; each step once, FINISHED; every metric logged once; no model PENDING),
-processes, partial files and sockets left behind.
+processes, partial files and sockets left behind. `nb2prod map` over eight rows is killed in the same way; there each
+row of the results, the bytes of each item's model, and MLflow's runs are compared.
 
 Commands are forked from a process that has imported nb2prod and MLflow, so that two hundred of them fit in minutes.
 A way of running is one line of WAYS.
@@ -40,6 +41,11 @@ WAYS: Mapping[str, tuple[str, ...]] = {
     "steps": ("--engine", "steps"),
     "steps-processes": ("--engine", "steps", "--executor", "processes"),
 }
+MAPS: Mapping[str, tuple[str, ...]] = {
+    "map-fork": ("--isolation", "fork"),
+    "map-shared-each": ("--isolation", "shared", "--track", "each"),
+}
+ITEMS = "n,name\n" + "".join(f"{3 + number % 4},item {number}\n" for number in range(8))
 VICTIMS = ("command", "command", "everything", "kernel", "twice")
 MARK = "NB2PROD_KILL_TEST"
 PATIENCE = 120.0  # seconds that a command may take
@@ -102,7 +108,7 @@ def main() -> None:
 def _asked() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--kills", type=int, default=50, help="of each way")
-    parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--ways", default=",".join([*WAYS, *MAPS]))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "kill_test.json")
     return parser.parse_args()
@@ -119,6 +125,7 @@ def _template(place: Path) -> Path:
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     document = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells}
     (template / "nb.ipynb").write_text(json.dumps(document), encoding="utf-8")
+    (template / "items.csv").write_text(ITEMS, encoding="utf-8")
     child = os.fork()
     if child == 0:
         from nb2prod.storage import mlflow_store
@@ -136,7 +143,7 @@ def _cell(number: int, tags: str, source: str) -> dict[str, Any]:
 
 
 def _command(folder: Path, way: str, *more: str) -> int:
-    """Start `nb2prod run` in a process of its own; its number."""
+    """Start `nb2prod run`, or `map`, in a process of its own; its number."""
     sys.stdout.flush()
     child = os.fork()
     if child:
@@ -153,13 +160,19 @@ def _command(folder: Path, way: str, *more: str) -> int:
 
     code = 70
     try:
-        front_door(["run", "nb.ipynb", "-p", "n", "4", *WAYS[way], *more], standalone_mode=True)
+        front_door(_words(way, more), standalone_mode=True)
     except SystemExit as ended:
         code = int(ended.code or 0)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _words(way: str, more: tuple[str, ...]) -> list[str]:
+    if way in WAYS:
+        return ["run", "nb.ipynb", "-p", "n", "4", *WAYS[way], *more]
+    return ["map", *(more or ("nb.ipynb", "--over", "items.csv", *MAPS[way]))]
 
 
 def _ended(child: int) -> int:
@@ -184,7 +197,7 @@ def _undisturbed(place: Path, template: Path, way: str) -> tuple[dict[str, Any],
     seconds = time.monotonic() - began
     if code:
         sys.exit(f"{way}: the undisturbed run ended with {code}\n{(folder / 'said.txt').read_text()}")
-    return _state(folder), seconds
+    return _state(folder, way), seconds
 
 
 # -- one kill --------------------------------------------------------------------------------------------------------
@@ -200,12 +213,12 @@ def _killed(folder: Path, template: Path, kill: Kill, undisturbed: Mapping[str, 
         _strike(child, kill.victim)
         _ended(child)
         _wait_for_the_end(folder)
-        more = _again(folder)
+        more = _again(folder, kill.way)
     code = _ended(_command(folder, kill.way, *more))
     if code:
         kill.wrong.append(f"exit code {code}: {(folder / 'said.txt').read_text()[-1500:]}")
         return
-    state = _state(folder)
+    state = _state(folder, kill.way)
     if "error" in state:
         kill.wrong.append(f"what it came to cannot be read: {state['error']}")
         return
@@ -218,8 +231,11 @@ def _killed(folder: Path, template: Path, kill: Kill, undisturbed: Mapping[str, 
         shutil.rmtree(folder)
 
 
-def _again(folder: Path) -> tuple[str, ...]:
+def _again(folder: Path, way: str) -> tuple[str, ...]:
     """The same command goes on with the run; it begins a new one when none had begun."""
+    if way in MAPS:
+        begun = [path.parent.relative_to(folder) for path in folder.glob("runs/*/map.json")]
+        return ("--resume", str(begun[0])) if begun else ()
     journals = list(folder.glob("runs/*/events.jsonl"))
     return ("--resume",) if any(b'"RunStarted"' in path.read_bytes() for path in journals) else ()
 
@@ -269,14 +285,14 @@ def _left_behind(folder: Path) -> list[str]:
 # -- what it came to -------------------------------------------------------------------------------------------------
 
 
-def _state(folder: Path) -> dict[str, Any]:
+def _state(folder: Path, way: str) -> dict[str, Any]:
     """All that must be equal, read in a process of its own: nothing of MLflow stays open here."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             os.chdir(folder)
-            content = json.dumps(_read_state())
+            content = json.dumps(_read_state() if way in WAYS else _read_map())
         except BaseException as error:  # noqa: BLE001 - it is said to who waits
             content = json.dumps({"statuses": [], "error": f"{type(error).__name__}: {error}"})
         with os.fdopen(writer, "w") as file:
@@ -314,6 +330,43 @@ def _read_state() -> dict[str, Any]:
         "pending": [model.model_id for model in models if "PENDING" in str(model.status)],
         "parents": len([run for run in runs if "mlflow.parentRunId" not in run.data.tags]),
     }
+
+
+def _read_map() -> dict[str, Any]:
+    import hashlib
+
+    import pandas as pd
+    from mlflow import MlflowClient
+
+    (results,) = Path("runs").glob("*/results.parquet")
+    table = pd.read_parquet(results)
+    models = [
+        hashlib.sha256((results.parent / "models" / shard).read_bytes()[at : at + length]).hexdigest()
+        for shard, at, length in zip(table["model.shard"], table["model.offset"], table["model.length"], strict=True)
+    ]
+    rows = table.drop(columns=["seconds", "model.shard", "model.offset", "model.length"]).to_json(orient="records")
+    client = MlflowClient("sqlite:///mlflow.db")
+    runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    return {
+        "statuses": [],
+        "rows": json.loads(rows),
+        "models": models,
+        "mlflow": sorted(_item_told(client, run) for run in runs),
+        "parents": len([run for run in runs if "mlflow.parentRunId" not in run.data.tags]),
+    }
+
+
+def _item_told(client: Any, run: Any) -> list[Any]:
+    """An item's run, or the map's own; of that the metrics about the time it took are left out.
+
+    A map that lost an item with its worker has ended, and ends again when it goes on: each end may stand there once.
+    """
+    item = run.data.tags.get("nb2prod.item", "map")
+    told = {n: v for n, v in run.data.metrics.items() if "seconds" not in n and not n.startswith("system/")}
+    ends = {n: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, n)] for n in told}
+    often = {n: max(found.count(end) for end in found) for n, found in ends.items()}
+    files = sorted(file.path for file in client.list_artifacts(run.info.run_id))
+    return [item, run.info.status, told, max(often.values(), default=0), dict(run.data.params), files]
 
 
 def _told(client: Any, run: Any) -> list[Any]:

@@ -126,7 +126,8 @@ def versions(roles: Sequence[Role | None], cells: Sequence[PlainCell | None]) ->
         if is_test:
             names = names_of(_with_tests_called(cell.tree), memory=memory.fork())
         else:
-            names = names_of(cell.tree, memory=memory)
+            tree = _with_required_bound(cell.tree) if role.kind == "parameters" else cell.tree
+            names = names_of(tree, memory=memory)
         place = _Place(index, role.name if role.kind == "step" else role.kind, role.line_offset, role)
         if not is_test:
             _inputs(found, names, place, memory, pointed)
@@ -144,6 +145,17 @@ def versions(roles: Sequence[Role | None], cells: Sequence[PlainCell | None]) ->
     found.bindings.sort(key=lambda binding: binding.cell)
     found.reads.sort(key=lambda read: read.cell)
     return found
+
+
+def _with_required_bound(tree: ast.Module) -> ast.Module:
+    """A parameters cell, where `n: int` binds `n`: a caller must give it."""
+    body = [
+        ast.copy_location(ast.AnnAssign(one.target, one.annotation, ast.Constant(...), one.simple), one)
+        if isinstance(one, ast.AnnAssign) and one.value is None
+        else one
+        for one in tree.body
+    ]
+    return ast.fix_missing_locations(ast.Module(body=body, type_ignores=[]))
 
 
 def _with_tests_called(tree: ast.Module) -> ast.Module:

@@ -38,7 +38,9 @@ from nb2prod.trackers import mlflow as telling
 PLACE = "mlflow.json"  # in the run's folder: where MLflow was told of it
 ITEM_TAG = "nb2prod.item"
 ENDS = {"ok": "FINISHED"}
-FILES = ("report.html", "report.txt", "worst.txt", "results.parquet", "map.json")
+RESULTS = "results.parquet"
+GIVEN = "params."  # what the columns of parameters begin with
+FILES = ("report.html", "report.txt", "worst.txt", RESULTS, "map.json")
 PLOTS = "plots"
 _SAID_EACH = 10.0  # seconds between two lines about items that MLflow is still told of
 _NO_NAME = re.compile(r"[^\w\-. :/]")
@@ -80,7 +82,8 @@ class MapTracker:
 
     def hear(self, results: Sequence[ItemResult]) -> None:
         self._heard += len(results)
-        self._varying |= {name for result in results[:1] for name in (*result.given, *result.key)}
+        # an item that was lost with its worker does not say what it was given
+        self._varying |= {name for result in results for name in (*result.given, *result.key)}
         if self._map.track == "each":
             self._waiting.put(results)
 
@@ -135,7 +138,7 @@ class MapTracker:
     def _fixed(self) -> dict[str, Any]:
         """The parameters that are the same for all items."""
         plan = self._map
-        varying = {*self._varying, *plan.by, plan.rows}
+        varying = {*self._varying, *_columns_given(plan), *plan.by, plan.rows}
         return {name: value for name, value in plan.parameters.items() if name not in varying}
 
     @property
@@ -193,8 +196,11 @@ class MapTracker:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
+        done = seen.summary.done
         numbers = {name: value for name, value in map_words.numbers(seen).items() if math.isfinite(value)}
-        metrics = [Metric(_NO_NAME.sub("_", name), value, now, seen.summary.done) for name, value in numbers.items()]
+        metrics = [Metric(_NO_NAME.sub("_", name), value, now, done) for name, value in numbers.items()]
+        if self._map.resumed:
+            metrics = [metric for metric in metrics if not _has_number(place, metric)]
         for first in range(0, len(metrics), 1000):  # what MLflow takes at a time
             place.client.log_batch(place.run_id, metrics=metrics[first : first + 1000])
 
@@ -267,6 +273,23 @@ class _Child:
     run_id: str
     measured: bool
     ended: bool
+
+
+def _has_number(place: _Place, metric: Any) -> bool:
+    """Whether MLflow was told it before the map was stopped, at the very end of its work."""
+    history = place.client.get_metric_history(place.run_id, metric.key)
+    return any((one.step, one.value) == (metric.step, metric.value) for one in history)
+
+
+def _columns_given(plan: MapPlan) -> set[str]:
+    """Parameters that items have had of their own, also when this process has seen none of them."""
+    path = Path(plan.directory) / RESULTS
+    if not plan.resumed or not path.is_file():
+        return set()
+    import pyarrow.parquet
+
+    names = pyarrow.parquet.read_schema(path).names
+    return {name.removeprefix(GIVEN) for name in names if name.startswith(GIVEN)}
 
 
 def _known(place: _Place) -> dict[int, _Child]:

@@ -74,6 +74,12 @@ def test_parameters_reach_steps_directly_and_through_functions(tmp_path: Path) -
     assert pipeline.step("b").inputs == ("y",)
 
 
+def test_a_parameter_without_a_value_is_bound_for_the_steps_that_read_it(tmp_path: Path) -> None:
+    pipeline = compiled(tmp_path, ("parameters", "n: int"), ("step:a", "print(n)"))
+    assert pipeline.step("a").parameters == ("n",)
+    assert "undefined-name" not in {code for code, _ in codes(pipeline)}
+
+
 def test_imports_functions_and_setup_make_no_edges(tmp_path: Path) -> None:
     pipeline = compiled(
         tmp_path,

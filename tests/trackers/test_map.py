@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
@@ -56,6 +57,11 @@ def item(number: int, status: Any = "ok", error: str = "", **metrics: float) -> 
     )
 
 
+def _given(done: Sequence[ItemResult]) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for result in done for name in result.given)
+    return {f"params.{name}": [result.given.get(name) for result in done] for name in names}
+
+
 def tell(
     plan: MapPlan,
     *batches: Sequence[ItemResult],
@@ -75,7 +81,7 @@ def tell(
             sink.hear(batch)
     counts = Counter(result.status for result in done)
     results = Path(plan.directory) / "results.parquet"
-    results.write_bytes(b"a table")
+    pd.DataFrame({"number": [result.number for result in done], **_given(done)}).to_parquet(results)
     by_status = {status: counts[status] for status in STATUSES}
     summary = MapSummary(plan.run, plan.directory, total, by_status, 2.5, results=str(results), stopped=stopped)
     for sink in (reporter, tracker):
@@ -184,7 +190,14 @@ def test_an_interrupted_map_is_killed_and_going_on_reopens_it_with_nothing_twice
     ids = {run.info.run_id for run in below.values()}
     third = tell(resumed, [item(n, r2=0.5) for n in range(6)])
     assert {run.info.run_id for run in runs_below(third).values()} == ids
-    assert [found.value for found in client.get_metric_history(third.where["run_id"], "items_ok")][:1] == [3]
+    assert [found.value for found in client.get_metric_history(third.where["run_id"], "items_ok")] == [3, 6]
+
+
+def test_a_map_that_was_whole_already_tells_no_items_parameter_as_its_own(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, parameters={"limit": 10, "alpha": 0.5}, resumed=True)
+    # read back from the run's folder, an item does not say what it was given: its table does
+    told = run_of(tell(plan, [dataclasses.replace(item(1), given={}), item(2)]))
+    assert told.data.params == {"alpha": "0.5"}
 
 
 def test_a_map_that_goes_on_when_its_run_is_gone_gets_a_new_one(tmp_path: Path) -> None:
@@ -193,6 +206,12 @@ def test_a_map_that_goes_on_when_its_run_is_gone_gets_a_new_one(tmp_path: Path) 
     second = tell(plan_of(tmp_path, resumed=True), [item(1), item(2)])
     assert second.where["run_id"] != first.where["run_id"]
     assert run_of(second).info.status == "FINISHED"
+
+
+def test_an_item_that_was_lost_hides_no_parameter_of_the_others(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, parameters={"limit": 10, "alpha": 0.5})
+    lost = ItemResult(0, {}, "lost", 0.0)
+    assert run_of(tell(plan, [lost, item(1)])).data.params == {"alpha": "0.5"}
 
 
 def test_a_lost_cluster_fails_the_run_with_its_reason(tmp_path: Path) -> None:
