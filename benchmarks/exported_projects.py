@@ -1,10 +1,15 @@
-"""Do exported projects hold in a clean environment, and do they come to what their notebooks come to?
+"""Do exported projects hold in empty environments, and do they come to what their notebooks come to?
 
 python benchmarks/exported_projects.py [NAME…]        writes benchmarks/results/exported_projects.json
 
-Each notebook is run once, by papermill's engine, and exported with that run. A new environment gets the projects'
-libraries and tools and nothing of nb2prod; there each project is looked at by ruff and mypy, tested by its own tests,
-and run; its metrics must equal the notebook's, to twelve digits. Which are not the same to the last bit is kept too.
+Each notebook is run once, by papermill's engine, and exported with that run. Then, for each project:
+
+    make check test run      by its own Makefile, which makes an environment of its own from the project's lock
+    the Dockerfile           its COPY and RUN lines one by one, in an empty folder with a new environment in the place
+                             of the base image (lines about users are passed over), then its entry point
+    the CI workflow          against the schema of GitHub workflows that check-jsonschema has
+
+Its metrics must equal the notebook's, to twelve digits. Which are not the same to the last bit is kept too.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,6 +31,7 @@ from nb2prod import api
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
+SCHEMA = ("--builtin-schema", "vendor.github-workflows")
 NOTEBOOKS = (
     "notebooks/mortgage.ipynb",
     "notebooks/flight_delays.ipynb",
@@ -49,41 +56,61 @@ def exported(notebook: str, folder: Path) -> dict[str, Any]:
     return {"metrics": result.metrics, "seconds to export": round(time.perf_counter() - began, 2)}
 
 
-def environment(folder: Path, locks: list[Path]) -> Path:
-    """A new environment with what the lock files say, and the tools."""
-    given = os.environ.get("EXPORTED_PROJECTS_VENV")
-    if given:
-        return Path(given) / "bin"
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    wanted = [word for lock in locks for word in ("-r", str(lock))]
-    tools = [f"{name}=={version(name)}" for name in ("mypy", "pytest", "ruff")]
-    subprocess.run(
-        [folder / "bin" / "pip", "install", "--quiet", *wanted, *tools, "hatchling", "editables"], check=True
-    )
-    return folder / "bin"
+def called(words: list[str], where: Path, more: dict[str, str] | None = None) -> dict[str, Any]:
+    """What a command came to, without anything of this environment but the path of the system."""
+    system = {"PATH": os.defpath + ":/usr/local/bin", "HOME": str(Path.home()), "LANG": "C.UTF-8"}
+    system |= {name: os.environ[name] for name in ("PIP_CACHE_DIR",) if name in os.environ}
+    began = time.perf_counter()
+    done = subprocess.run(words, cwd=where, env={**system, **(more or {})}, capture_output=True, text=True, check=False)
+    said = (done.stdout.strip() or done.stderr.strip()).splitlines()
+    told = {"passed": done.returncode == 0, "said": said[-1].strip("= ") if said else ""}
+    if done.returncode:
+        told["all"] = [line for line in (done.stdout + done.stderr).splitlines() if "WARNING" not in line][-40:]
+    return {**told, "seconds": round(time.perf_counter() - began, 1)}
 
 
-def judged(project: Path, binaries: Path, metrics: dict[str, float]) -> dict[str, Any]:
-    package = next(path for path in (project / "src").iterdir() if path.is_dir()).name
-    where = {"PYTHONPATH": str(project / "src"), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+def container(project: Path, root: Path) -> dict[str, Any]:
+    """The Dockerfile's lines, one by one, in an empty folder."""
+    work = root / "app"
+    work.mkdir(parents=True)
+    subprocess.run([sys.executable, "-m", "venv", root / "venv"], check=True)
+    binaries = {"PATH": f"{root / 'venv' / 'bin'}:{os.defpath}"}
+    steps: dict[str, Any] = {}
+    for line in (project / "Dockerfile").read_text(encoding="utf-8").splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "COPY":
+            *sources, target = rest.split()
+            for source in sources:
+                copied(project / source, work, target)
+        elif word == "RUN" and not rest.startswith(("useradd", "chown")):
+            steps[rest] = called(["sh", "-c", rest], work, binaries)
+        elif word == "ENTRYPOINT":
+            steps[rest] = called(json.loads(rest), work, binaries)
+    made = work / "output" / "metrics.json"
+    wrong = [step for step in steps.values() if not step["passed"]]
+    return {
+        "passed": not wrong and made.exists(),
+        "said": wrong[0]["said"] if wrong else "the entry point wrote its results",
+        "seconds": round(sum(step["seconds"] for step in steps.values()), 1),
+        **({"all": wrong[0]["all"]} if wrong else {}),
+    }
 
-    def call(*words: str) -> dict[str, Any]:
-        done = subprocess.run(
-            [str(binaries / words[0]), *words[1:]], cwd=project, env=where, capture_output=True, text=True, check=False
-        )
-        last = (done.stdout + done.stderr).strip().splitlines()
-        return {
-            "passed": done.returncode == 0,
-            "said": last[-1] if last else "",
-            **({} if done.returncode == 0 else {"all": last[-40:]}),
-        }
 
+def copied(source: Path, work: Path, target: str) -> None:
+    place = work / target if target not in (".", "./") else work / source.name
+    if source.is_dir():
+        shutil.copytree(source, place, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    else:
+        shutil.copyfile(source, place)
+
+
+def judged(project: Path, metrics: dict[str, float], folder: Path) -> dict[str, Any]:
     found = {
-        "ruff format": call("ruff", "format", "--check", "."),
-        "ruff check": call("ruff", "check", "."),
-        "mypy": call("mypy"),
-        "pytest": call("pytest", "-q", "-p", "no:cacheprovider"),
-        "run": call("python", "-m", package),
+        "make check": called(["make", "check"], project),
+        "make test": called(["make", "test"], project),
+        "make run": called(["make", "run"], project),
+        "Dockerfile": container(project, folder / "container"),
+        "workflow": called([sys.executable, "-m", "check_jsonschema", *SCHEMA, ".github/workflows/ci.yml"], project),
     }
     path = project / "output" / "metrics.json"
     own = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -94,7 +121,8 @@ def judged(project: Path, binaries: Path, metrics: dict[str, float]) -> dict[str
     )
     apart = {name: [metrics[name], own.get(name)] for name in metrics if own.get(name) != metrics[name]}
     lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in (project / "src").rglob("*.py"))
-    foreign = any("nb2prod" in path.read_text(encoding="utf-8") for path in project.rglob("*.py"))
+    ours = [*(project / "src").rglob("*.py"), *(project / "tests").rglob("*.py"), *project.glob("[!.]*")]
+    foreign = any("nb2prod" in path.read_text(encoding="utf-8") for path in ours if path.is_file())
     return {
         **found,
         "metrics equal": same,
@@ -111,39 +139,41 @@ def _keep(results: dict[str, Any]) -> None:
     before = json.loads(path.read_text(encoding="utf-8"))["projects"] if path.exists() else {}
     names = ("nb2prod", "ruff", "mypy", "pytest", "pandas", "scikit-learn")
     document = {
-        "question": "do exported projects hold in a clean environment, with the metrics of their notebooks?",
+        "question": "do exported projects hold in empty environments, with the metrics of their notebooks?",
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "versions": {name: version(name) for name in names},
         "projects": {**before, **results},
     }
-    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def main() -> int:
     chosen = [name for name in NOTEBOOKS if len(sys.argv) < 2 or any(word in name for word in sys.argv[1:])]
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        made = {name: exported(name, Path(folder) / Path(name).stem) for name in chosen}
-        locks = [Path(folder) / Path(name).stem / "project" / "requirements.lock" for name in chosen]
-        binaries = environment(Path(folder) / "venv", locks)
         for name in chosen:
-            project = Path(folder) / Path(name).stem / "project"
-            results[name] = {**judged(project, binaries, made[name].pop("metrics")), **made[name]}
-            words = [
-                key for key, value in results[name].items() if isinstance(value, dict) and value.get("passed") is False
-            ]
-            print(f"{name:45} metrics equal: {results[name]['metrics equal']}, failed: {', '.join(words) or 'nothing'}")
-            if not results[name]["metrics equal"]:
-                print(results[name]["metrics apart"])
-            for key in words:
-                print("\n".join(results[name][key]["all"]))
-    _keep(results)
-    held = all(
-        found["metrics equal"]
-        and all(value["passed"] for value in found.values() if isinstance(value, dict) and "passed" in value)
-        for found in results.values()
-    )
-    return 0 if held else 1
+            place = Path(folder) / Path(name).stem
+            made = exported(name, place)
+            results[name] = {**judged(place / "project", made.pop("metrics"), place), **made}
+            told(name, results[name])
+            _keep({name: results[name]})
+            shutil.rmtree(place)
+    return 0 if all(_held(found) for found in results.values()) else 1
+
+
+def _held(found: dict[str, Any]) -> bool:
+    steps = [value for value in found.values() if isinstance(value, dict) and "passed" in value]
+    return bool(found["metrics equal"]) and all(step["passed"] for step in steps)
+
+
+def told(name: str, found: dict[str, Any]) -> None:
+    words = [key for key, value in found.items() if isinstance(value, dict) and value.get("passed") is False]
+    equal = found["metrics equal"]
+    print(f"{name:45} metrics equal: {equal}, failed: {', '.join(words) or 'nothing'}", flush=True)
+    if not equal:
+        print(found["metrics apart"])
+    for key in words:
+        print("\n".join(found[key]["all"]))
 
 
 if __name__ == "__main__":

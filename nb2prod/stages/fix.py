@@ -44,13 +44,19 @@ def _meet(one: Edit | Retag, other: Edit | Retag) -> bool:
 
 def fixed(content: bytes, fixes: Iterable[Fix]) -> bytes:
     """The notebook file with the fixes made."""
+    return rewritten(content, [edit for fix in fixes for edit in fix.edits])
+
+
+def rewritten(content: bytes, edits: Iterable[Edit | Retag], *, clear: bool = False) -> bytes:
+    """The notebook file with its cells edited; with `clear` the edited ones lose their outputs, which are others'."""
     text = content.decode("utf-8-sig")
     document = json.loads(text)
-    edits = [edit for fix in fixes for edit in fix.edits]
+    edits = list(edits)
     # from the end of a cell to its beginning, so that an edit leaves the places of those to come as they are
     for edit in sorted((e for e in edits if isinstance(e, Edit)), key=lambda e: (e.cell, e.start), reverse=True):
         cell = document["cells"][edit.cell]
-        cell["source"] = _in_form_of(cell["source"], _edited(_text(cell["source"]), edit))
+        cell["source"] = _in_form_of(cell["source"], edited(_text(cell["source"]), edit))
+        cell |= {"outputs": [], "execution_count": None} if clear else {}
     for retag in (e for e in edits if isinstance(e, Retag)):
         tags = document["cells"][retag.cell]["metadata"]["tags"]
         tags[:] = [retag.new if tag == retag.old else tag for tag in tags]
@@ -75,7 +81,8 @@ def _in_form_of(source: Any, text: str) -> Any:
     return text.splitlines(keepends=True) if isinstance(source, list) else text
 
 
-def _edited(source: str, edit: Edit) -> str:
+def edited(source: str, edit: Edit) -> str:
+    """A cell's source with one edit made; its line ends stay."""
     ends = "\r\n" if "\r\n" in source else "\n"
     lines = source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     start, end = (sum(len(line) + 1 for line in lines[: place[0] - 1]) + place[1] for place in (edit.start, edit.end))

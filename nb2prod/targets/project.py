@@ -7,6 +7,7 @@
     tests/                       the notebook's test cells, and the numbers of a run of the notebook
     data/                        what the notebook reads
     pyproject.toml, requirements.lock, Makefile, README.md, Dockerfile, .github/workflows/ci.yml
+    .notebook.json               which lines came from which cell: for the way back
 
 Nothing of nb2prod is in it. What cannot be said that way with the same meaning is refused.
 """
@@ -14,6 +15,7 @@ Nothing of nb2prod is in it. What cannot be said that way with the same meaning 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib.util
 import json
 import keyword
@@ -21,16 +23,18 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nb2prod.core.errors import NotebookFailed, StoreError, UsageError
+from nb2prod.core.origin import FILE, Origin
 from nb2prod.core.pipeline import Pipeline
 from nb2prod.core.result import Result
 from nb2prod.storage import codec, templates
-from nb2prod.targets._project import code, environment, settings, testing
+from nb2prod.targets._project import code, environment, origin, settings, testing
 from nb2prod.targets._project.code import Final
 from nb2prod.targets._project.data import DataFiles, data_files
 from nb2prod.targets._project.flow import with_flow
@@ -43,6 +47,7 @@ FILES = {
     "Makefile.j2": "Makefile", "README.md.j2": "README.md", "Dockerfile.j2": "Dockerfile", "gitignore": ".gitignore",
     "dockerignore": ".dockerignore", "ci.yml": ".github/workflows/ci.yml", "conftest.py.j2": "tests/conftest.py",
 }  # fmt: skip
+RECORDED = "tests/recorded.json"
 NEVER_IGNORED = ("F821", "F822", "F823", "E999")  # of ruff: a name that is not there is no matter of style
 
 
@@ -62,17 +67,43 @@ class Content:
 
 
 def export(
-    pipeline: Pipeline, destination: Path, *, run: Result | None = None, allow_shell: bool = False
+    pipeline: Pipeline,
+    destination: Path,
+    *,
+    run: Result | None = None,
+    allow_shell: bool = False,
+    earlier: Origin | None = None,
 ) -> tuple[Path, ...]:
     """Write the project. `run` is a run of the notebook, whose metrics and prints a test of the project compares.
 
-    Raises FindingsError when the notebook says what a project cannot.
+    `earlier` is what an earlier export left: the package keeps its name then, and a project that has such a test keeps
+    what it compares with. Raises FindingsError when the notebook says what a project cannot.
     """
     if run is not None:
         _refuse_run(pipeline, run)
-    content = _content(pipeline, run, allow_shell)
-    _write(content, destination)
+    content = content_of(pipeline, run, allow_shell, earlier.package if earlier is not None else "")
+    if run is None and earlier is not None and RECORDED in earlier.texts:
+        content = dataclasses.replace(content, recorded=json.loads(earlier.texts[RECORDED]))
+    _write(content, destination, allow_shell)
     return tuple(sorted(path for path in destination.rglob("*") if path.is_file()))
+
+
+def outline(pipeline: Pipeline, *, allow_shell: bool = False, package: str = "") -> Origin:
+    """The modules that an export would write, in memory: what the code would be, and where it comes from.
+
+    Raises FindingsError as `export` does.
+    """
+    content = content_of(pipeline, None, allow_shell, package)
+    with tempfile.TemporaryDirectory(prefix="nb2prod-") as name:
+        folder = Path(name)
+        source = f"src/{content.package}"
+        (folder / source).mkdir(parents=True)
+        for file, text in content.modules.items():
+            (folder / source / file).write_text(text, encoding="utf-8")
+        if importlib.util.find_spec("ruff") is not None:
+            _ruff(folder, "format", "--quiet", "--isolated", "--line-length", "120", ".")
+        written = [f"{source}/{file}" for file in content.modules]
+        return origin.origin_of(content.found, content.units, content.package, folder, written, ())
 
 
 def _refuse_run(pipeline: Pipeline, run: Result) -> None:
@@ -95,7 +126,7 @@ def _refuse_run(pipeline: Pipeline, run: Result) -> None:
 # -- content ----------------------------------------------------------------------------------------------------------
 
 
-def _content(pipeline: Pipeline, run: Result | None, allow_shell: bool) -> Content:
+def content_of(pipeline: Pipeline, run: Result | None, allow_shell: bool, package: str = "") -> Content:
     problems = Problems(pipeline.notebook.path)
     found = hoist(meaning(pipeline, problems, allow_shell=allow_shell))
     tests = testing.prepared(found)
@@ -105,9 +136,9 @@ def _content(pipeline: Pipeline, run: Result | None, allow_shell: bool) -> Conte
     final = _final(found)
     units = with_flow(found, needed, final.names - set(found.state) - found.parameters.keys())
     problems.refuse()
-    package, title = _package(pipeline, found), _title(pipeline)
+    package, title = package or _package(pipeline, found), _title(pipeline)
     modules = {
-        "__init__.py": f'"""{title}{"" if title.endswith(("?", "!")) else "."}"""\n',
+        "__init__.py": f'"""{title}{"." if title[-1:].isalnum() or title.endswith(")") else ""}"""\n',
         "functions.py": code.functions_module(found, package),
         "steps.py": code.steps_module(found, units, package),
         "settings.py": settings.settings_module(found, package),
@@ -117,7 +148,7 @@ def _content(pipeline: Pipeline, run: Result | None, allow_shell: bool) -> Conte
     files = testing.test_modules(found, tests, units, package)
     _refuse_local_modules(found, [*modules.values(), *files.values()])
     trees = [ast.parse(text) for name, text in modules.items() if name in ("functions.py", "steps.py", "settings.py")]
-    data = data_files(pipeline, [*trees, *(ast.parse(text) for text in files.values())], problems)
+    data = data_files(pipeline, [*trees, *(ast.parse(text) for text in files.values())], _prose(pipeline), problems)
     problems.refuse()
     recorded = None if run is None else _recorded(run, units, final)
     kept = {name: text for name, text in modules.items() if text}
@@ -196,7 +227,7 @@ def _notes(found: Meaning) -> Iterable[str]:
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
-def _write(content: Content, destination: Path) -> None:
+def _write(content: Content, destination: Path, allow_shell: bool) -> None:
     source = destination / "src" / content.package
     for folder in (source, destination / "tests", destination / ".github" / "workflows"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -213,14 +244,25 @@ def _write(content: Content, destination: Path) -> None:
         (destination / name).write_text(templates.render(f"project/{template}", values), encoding="utf-8")
     if content.recorded is not None:
         text = json.dumps(content.recorded, indent=2, ensure_ascii=False)
-        (destination / "tests" / "recorded.json").write_text(text + "\n", encoding="utf-8")
+        (destination / RECORDED).write_text(text + "\n", encoding="utf-8")
         parity = templates.render("project/test_parity.py.j2", values)
         (destination / "tests" / "test_parity.py").write_text(parity, encoding="utf-8")
     wanted: list[environment.Need] = values["needs"]
     (destination / "requirements.lock").write_text("\n".join(environment.lock(wanted)) + "\n", encoding="utf-8")
     _write_pyproject(destination, values, {})
-    _in_style(destination, values)
+    _in_style(destination, values, content.found.declared)
     _refuse_broken(destination)
+    _remember(content, destination, allow_shell)
+
+
+def _remember(content: Content, destination: Path, allow_shell: bool) -> None:
+    """Leave what the way back to the notebook needs."""
+    there = (path.relative_to(destination).as_posix() for path in destination.rglob("*") if path.is_file())
+    copied = content.data.copied
+    written = sorted(set(there) - set(copied))
+    made = origin.origin_of(content.found, content.units, content.package, destination, written, copied)
+    made = dataclasses.replace(made, allow_shell=allow_shell)
+    (destination / FILE).write_text(origin.as_text(made), encoding="utf-8")
 
 
 def _values(content: Content) -> dict[str, Any]:
@@ -257,8 +299,11 @@ def _write_pyproject(destination: Path, values: Mapping[str, Any], ignored: Mapp
     (destination / "pyproject.toml").write_text(text, encoding="utf-8")
 
 
-def _in_style(destination: Path, values: Mapping[str, Any]) -> None:
-    """Formatted by ruff where it is installed; what remains is the author's own style, and named as such."""
+def _in_style(destination: Path, values: Mapping[str, Any], declared: Sequence[str]) -> None:
+    """Formatted by ruff where it is installed; what remains is the author's own style, and named as such.
+
+    Names that are `declared` have no value before the pipeline sets them, and ruff calls them undefined.
+    """
     if importlib.util.find_spec("ruff") is None:
         return
     _ruff(destination, "check", "--quiet", "--select", "I", "--fix", "--exit-zero", ".")
@@ -267,7 +312,8 @@ def _in_style(destination: Path, values: Mapping[str, Any]) -> None:
     ignored: dict[str, set[str]] = {}
     for finding in said:
         name = Path(finding["filename"]).relative_to(destination.resolve()).as_posix()
-        if finding["code"] in NEVER_IGNORED or finding["code"] is None:
+        only_declared = finding["message"] in {f"Undefined name `{word}`" for word in declared}
+        if (finding["code"] in NEVER_IGNORED and not only_declared) or finding["code"] is None:
             raise StoreError(
                 f"the project would be broken: {finding['message']}", where=name, fix="report this notebook"
             )

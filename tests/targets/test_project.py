@@ -14,6 +14,7 @@ import pytest
 
 from nb2prod import api
 from nb2prod.core.errors import FindingsError, UsageError
+from nb2prod.core.origin import FILE
 from tests.notebook_maker import Row, write_notebook
 
 SHOP: list[Row] = [
@@ -92,9 +93,9 @@ def test_it_is_clean_for_ruff_and_knows_nothing_of_nb2prod(shop: tuple[Path, dic
     project, _ = shop
     for words in (["check", "."], ["format", "--check", "."]):
         subprocess.run([sys.executable, "-m", "ruff", *words, "--no-cache"], cwd=project, check=True)
-    texts = [
-        path.read_text(encoding="utf-8") for path in project.rglob("*") if path.suffix != ".pyc" and path.is_file()
-    ]
+    # what lies there for the way back is read by nothing of the project
+    files = [path for path in project.rglob("*") if path.is_file() and path.suffix != ".pyc" and path.name != FILE]
+    texts = [path.read_text(encoding="utf-8") for path in files]
     assert not any("nb2prod" in text for text in texts)
 
 
@@ -217,3 +218,36 @@ def test_a_run_of_another_notebook_is_refused(shop: tuple[Path, dict[str, float]
     (run,) = (shop[0].parent / "runs").iterdir()
     with pytest.raises(UsageError, match="of another notebook"):
         api.export(notebook, "project", tmp_path / "out", run=run)
+
+
+SHOWN = {
+    "df.head()": False,
+    "df.describe().round(2)": False,
+    "df.groupby('x').agg({'y': 'mean'})": False,
+    "ax.plot([1, 2])": True,
+    "df['x'].plot.bar(rot=0)": True,
+    "df.to_csv('out.csv')": True,
+    "df.apply(print)": True,
+    "df.info()": True,
+}
+
+
+def test_only_what_does_nothing_but_show_a_value_is_left_out_at_the_end_of_a_cell(tmp_path: Path) -> None:
+    rows: list[Row] = [
+        ("imports", "import pandas as pd"),
+        ("step:s", "df = pd.DataFrame({'x': [1]})\nax = df.x.plot()"),
+    ]
+    rows += [("step:s", line) for line in SHOWN]
+    api.export(write_notebook(tmp_path / "nb.ipynb", rows), "project", tmp_path / "out")
+    steps = (tmp_path / "out/src/nb/steps.py").read_text().replace('"', "'")
+    assert {line: f"    {line}\n" in steps for line in SHOWN} == SHOWN
+
+
+def test_a_variable_that_a_function_reads_wherever_it_is_called_is_declared_in_its_module(tmp_path: Path) -> None:
+    rows: list[Row] = [("functions", "def f(v):\n    return v * k"), ("step:a metric:m", "k = 2\nm = sum(map(f, [1]))")]
+    api.export(write_notebook(tmp_path / "nb.ipynb", rows), "project", tmp_path / "out")
+    assert "\nk: Any\n" in (tmp_path / "out/src/nb/functions.py").read_text()
+    subprocess.run([sys.executable, "-m", "ruff", "check", ".", "--no-cache"], cwd=tmp_path / "out", check=True)
+    run = [sys.executable, "-m", "nb", "--output", "results"]
+    subprocess.run(run, cwd=tmp_path / "out", env=environment(tmp_path / "out"), check=True)
+    assert json.loads((tmp_path / "out/results/metrics.json").read_text()) == {"m": 2.0}

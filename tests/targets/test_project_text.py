@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nb2prod.targets._project.text import CannotRename, Changes, changed, indented
+from nb2prod.language.layout import indented
+from nb2prod.targets._project.text import CannotRename, Changes, changed
 
 CASES = [
     ("S |= {1}  # more", Changes({"S": "f.S"}), "f.S |= {1}  # more"),

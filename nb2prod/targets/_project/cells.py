@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nb2prod.core.pipeline import Pipeline, Role
 from nb2prod.language import requirements
@@ -20,29 +20,45 @@ from nb2prod.language.purity import PURE
 from nb2prod.language.surroundings import is_import
 from nb2prod.targets._project.problems import Problems
 
+# methods that leave their object as it is, and do more than to give a value: they draw, print or write
+NOT_ONLY_SHOWN = frozenset({"plot", "hist", "boxplot", "info"})
+WRITES = re.compile(r"to_(?!list|numpy|frame|dict|records|period|timestamp|xarray)\w+")
+# methods that call what they are given
+CALLS = frozenset({"apply", "applymap", "map", "pipe", "agg", "aggregate", "transform", "filter", "assign"})
 OS, SUBPROCESS = "import os", "import subprocess"
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One top-level statement: `lead` are the comments and empty lines above it, as far as they are of its cell."""
+    """One top-level statement: `lead` are the comments and empty lines above it, as far as they are of its cell.
+
+    In the cell as it is written, the lead begins at line `above`, the statement has the lines from `line` to `end`.
+    What the notebook does not have is `made`: then both are the place behind the cell's last line.
+    """
 
     cell: int
     line: int
     node: ast.stmt
     text: str
     lead: str = ""
+    above: int = 0
+    end: int = 0
+    made: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class KeptCell:
-    """`comparable`: whether what the cell prints is what the project prints (times are not)."""
+    """`comparable`: whether what the cell prints is what the project prints (times are not).
+
+    `tail` are the comments below the last statement, from line `tail_at` on.
+    """
 
     index: int
     role: Role
     statements: tuple[Statement, ...]
     tail: str = ""
     comparable: bool = True
+    tail_at: int = 0
 
 
 def kept(pipeline: Pipeline, problems: Problems, *, allow_shell: bool) -> list[KeptCell]:
@@ -90,10 +106,14 @@ def _kept(index: int, role: Role, problems: Problems, allow_shell: bool, pyplot:
         problems.add(index, line, "the cell is no plain Python once its magics are taken out", "write it in Python")
         return KeptCell(index, role, ())
     statements = [Statement(index, 1, ast.parse(text).body[0], text) for text in needed]
-    found, tail = _statements(index, role, source, tree)
+    found, tail, tail_at = _statements(index, role, source, tree)
     if role.kind in ("step", "imports", "functions", "setup"):
-        found = _not_for_looking(found, problems, role, pyplot)
-    return KeptCell(index, role, (*statements, *found), tail, comparable)
+        found = _not_for_looking(found, problems, pyplot)
+        if pyplot and found and _mentions(found, pyplot) and not _is_close(found[-1].node, pyplot):
+            last = source.count("\n") + 1 + role.line_offset
+            found.append(_closing(index, pyplot, f"\n{tail}" if tail else "", tail_at if tail else last + 1, last + 1))
+            tail, tail_at = "", last + 1
+    return KeptCell(index, role, (*statements, *found), tail, comparable, tail_at)
 
 
 # -- magics -----------------------------------------------------------------------------------------------------------
@@ -144,8 +164,9 @@ def _fix(magic: Magic) -> str:
 # -- statements -------------------------------------------------------------------------------------------------------
 
 
-def _statements(index: int, role: Role, source: str, tree: ast.Module) -> tuple[list[Statement], str]:
-    lines, found, end = source.split("\n"), [], 0
+def _statements(index: int, role: Role, source: str, tree: ast.Module) -> tuple[list[Statement], str, int]:
+    """(the statements, the comments below them, the line where those begin)."""
+    lines, found, end, offset = source.split("\n"), [], 0, role.line_offset
     starts = [_first_line(node) for node in tree.body]
     for position, node in enumerate(tree.body):
         first, last = starts[position], node.end_lineno or node.lineno
@@ -157,9 +178,12 @@ def _statements(index: int, role: Role, source: str, tree: ast.Module) -> tuple[
         lead = "\n".join(lines[end : first - 1]) if first > end else ""
         # an empty line above says that a thought begins
         above = "\n" if lead.strip("\n") != lead or (lead == "" and first > end + 1) else ""
-        found.append(Statement(index, first + role.line_offset, node, text.rstrip(), above + lead.strip("\n")))
+        upper = min(end, first - 1) + 1 + offset
+        lead = above + lead.strip("\n")
+        found.append(Statement(index, first + offset, node, text.rstrip(), lead, upper, last + offset))
         end = last
-    return found, "\n".join(lines[end:]).strip()
+    tail = "\n".join(lines[end:])
+    return found, tail.strip(), end + 1 + offset
 
 
 def _first_line(node: ast.stmt) -> int:
@@ -169,14 +193,14 @@ def _first_line(node: ast.stmt) -> int:
 # -- what is only for looking -----------------------------------------------------------------------------------------
 
 
-def _not_for_looking(statements: list[Statement], problems: Problems, role: Role, pyplot: str) -> list[Statement]:
-    close = f'{pyplot}.close("all")'
+def _not_for_looking(statements: list[Statement], problems: Problems, pyplot: str) -> list[Statement]:
     found: list[Statement] = []
     for position, statement in enumerate(statements):
         last = position == len(statements) - 1
         call = _call(statement.node)
         if call == f"{pyplot}.show" and pyplot:
-            found.append(Statement(statement.cell, statement.line, ast.parse(close).body[0], close, statement.lead))
+            close = f'{pyplot}.close("all")'
+            found.append(replace(statement, node=ast.parse(close).body[0], text=close))
         elif call == "display":
             if not _looks_only(statement.node.value.args):  # type: ignore[attr-defined]
                 problems.add(
@@ -184,10 +208,17 @@ def _not_for_looking(statements: list[Statement], problems: Problems, role: Role
                 )
         elif not (last and isinstance(statement.node, ast.Expr) and _is_shown(statement.node.value)):
             found.append(statement)
-    if pyplot and found and ast.unparse(found[-1].node) != ast.unparse(ast.parse(close)) and _mentions(found, pyplot):
-        where = found[-1]
-        found.append(Statement(where.cell, where.line, ast.parse(close).body[0], close))
     return found
+
+
+def _closing(cell: int, pyplot: str, lead: str, above: int, line: int) -> Statement:
+    """What a notebook does with open figures when a cell has ended."""
+    text = f'{pyplot}.close("all")'
+    return Statement(cell, line, ast.parse(text).body[0], text, lead, above, line - 1, made=True)
+
+
+def _is_close(node: ast.stmt, pyplot: str) -> bool:
+    return ast.unparse(node) == ast.unparse(ast.parse(f'{pyplot}.close("all")'))
 
 
 def _mentions(statements: list[Statement], name: str) -> bool:
@@ -209,10 +240,24 @@ def _looks_only(values: list[ast.expr]) -> bool:
     return all(
         isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)
-        and call.func.attr in PURE
+        and _only_gives(call.func, call)
         and not any(word.arg in ("inplace", "out", None) for word in call.keywords)
         for call in calls
     )
+
+
+def _only_gives(method: ast.Attribute, call: ast.Call) -> bool:
+    """Whether a method call gives a value and does nothing else that anybody could see."""
+    if method.attr not in PURE or _chain(method) & NOT_ONLY_SHOWN or WRITES.fullmatch(method.attr):
+        return False
+    given = [*call.args, *(word.value for word in call.keywords)]
+    plain = (ast.Constant, ast.List, ast.Tuple, ast.Dict, ast.UnaryOp, ast.unaryop, ast.expr_context)
+    return method.attr not in CALLS or all(isinstance(node, plain) for part in given for node in ast.walk(part))
+
+
+def _chain(node: ast.expr) -> set[str]:
+    """`plot` and `bar` of `df.plot.bar`."""
+    return {node.attr} | _chain(node.value) if isinstance(node, ast.Attribute) else set()
 
 
 def prose_above(pipeline: Pipeline, cell: int) -> str:

@@ -7,11 +7,11 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from nb2prod.language.layout import indented
 from nb2prod.targets._project.cells import Statement, prose_above
 from nb2prod.targets._project.meaning import STATE, Meaning, Unit
 from nb2prod.targets._project.modules import WIDTH, camel, docstring_of, imports_for, module, names_in
 from nb2prod.targets._project.names import every_name
-from nb2prod.targets._project.text import indented
 from nb2prod.targets._project.types import types_of
 
 RESERVED = frozenset({"steps", "settings", "Settings", "done", "run", "Results", "matplotlib", STATE, "nothing"})

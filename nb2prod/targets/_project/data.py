@@ -23,7 +23,8 @@ class DataFiles:
     left: tuple[tuple[str, int], ...]
 
 
-def data_files(pipeline: Pipeline, trees: Iterable[ast.AST], problems: Problems) -> DataFiles:
+def data_files(pipeline: Pipeline, trees: Iterable[ast.AST], prose: str, problems: Problems) -> DataFiles:
+    """What the code reads, and what the prose that goes along links to."""
     folder = pipeline.notebook.folder
     constants = [node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     texts = {value for value in constants if isinstance(value, str) and _may_be_path(value)}
@@ -32,6 +33,7 @@ def data_files(pipeline: Pipeline, trees: Iterable[ast.AST], problems: Problems)
     for text in texts:
         found |= set(_named(folder, text, problems))
     found |= set(_by_last_part(folder, texts - found, pipeline.notebook.path))
+    found |= set(_linked(folder, prose))
     sizes = {path: (folder / path).stat().st_size for path in sorted(found)}
     return DataFiles(
         tuple(path for path, size in sizes.items() if size <= LARGEST),
@@ -62,6 +64,19 @@ def _named(folder: Path, text: str, problems: Problems) -> Iterator[str]:
         elif found.is_dir():
             files = [inner for inner in sorted(found.rglob("*")) if inner.is_file()]
             yield from (inner.relative_to(folder).as_posix() for inner in files[:MANY])
+
+
+def _linked(folder: Path, prose: str) -> Iterator[str]:
+    """The files below the folder that relative links of Markdown lead to; those beside the notebook are its own."""
+    for target in re.findall(r"\]\(([^)\s#?]+)", prose):
+        path = folder / target
+        if (
+            "/" in target
+            and _may_be_path(target)
+            and path.is_file()
+            and path.resolve().is_relative_to(folder.resolve())
+        ):
+            yield path.resolve().relative_to(folder.resolve()).as_posix()
 
 
 def _by_last_part(folder: Path, texts: Iterable[str], notebook: Path) -> Iterator[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Need:
 
 def needs(sources: Iterable[str]) -> tuple[list[Need], list[str]]:
     """(what the sources import, top-level packages that no installed distribution offers)."""
-    packages = metadata.packages_distributions()
+    packages = _packages()
     found: dict[str, Need] = {}
     unknown: list[str] = []
     trees = [ast.parse(source) for source in sources]
@@ -60,6 +61,12 @@ def needs(sources: Iterable[str]) -> tuple[list[Need], list[str]]:
         if ON_DEMAND[word] not in found and _is_installed(ON_DEMAND[word]):
             found[ON_DEMAND[word]] = _installed(ON_DEMAND[word], f"for {word}")
     return [found[name] for name in sorted(found)], unknown
+
+
+@cache
+def _packages() -> Mapping[str, list[str]]:
+    """To look through all that is installed takes as long as the rest of an export."""
+    return metadata.packages_distributions()
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:

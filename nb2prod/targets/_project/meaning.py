@@ -39,12 +39,16 @@ AT_ONCE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Statements that become one function. `step` is empty for the work of shared cells."""
+    """Statements that become one function. `step` is empty for the work of shared cells.
+
+    `tail` are the comments below the last statement, which are, or would be, in cell and line `tail_at`.
+    """
 
     name: str
     step: str
     statements: tuple[Statement, ...]
     tail: str = ""
+    tail_at: tuple[int, int] = (0, 0)
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     comparable: bool = True
@@ -272,10 +276,7 @@ def _to_unit(found: Meaning, cell: KeptCell, rest: Sequence[Statement]) -> None:
     if not rest and not step:
         return
     if units and units[-1].step == step:
-        last = units[-1]
-        tail = "\n".join(filter(None, [last.tail, cell.tail]))
-        joined = (*last.statements, *rest)
-        units[-1] = replace(last, statements=joined, tail=tail, comparable=last.comparable and cell.comparable)
+        units[-1] = _joined(units[-1], cell, rest)
         return
     if step and any(unit.step == step for unit in units):
         what = f"step {step} goes on here, after cells of another step"
@@ -286,7 +287,20 @@ def _to_unit(found: Meaning, cell: KeptCell, rest: Sequence[Statement]) -> None:
         found.problems.add(cell.index, None, what, "give one of them another name")
     if not step and any(unit.name == "set_up" for unit in units):
         name = f"set_up_after_{identifier(units[-1].step)}"
-    units.append(Unit(name, step, tuple(rest), cell.tail, comparable=cell.comparable))
+    units.append(Unit(name, step, tuple(rest), cell.tail, (cell.index, cell.tail_at), comparable=cell.comparable))
+
+
+def _joined(unit: Unit, cell: KeptCell, rest: Sequence[Statement]) -> Unit:
+    """The unit with another cell; comments below the last statement so far stay where they are."""
+    comparable = unit.comparable and cell.comparable
+    if not rest:
+        tail = "\n".join(filter(None, [unit.tail, cell.tail]))
+        return replace(unit, tail=tail, comparable=comparable)
+    first = rest[0]
+    if unit.tail:
+        first = replace(first, lead="\n\n".join(filter(None, [f"\n{unit.tail}", first.lead.strip("\n")])))
+    there = (*unit.statements, first, *rest[1:])
+    return replace(unit, statements=there, tail=cell.tail, tail_at=(cell.index, cell.tail_at), comparable=comparable)
 
 
 def identifier(name: str) -> str:

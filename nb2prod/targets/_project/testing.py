@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from nb2prod.language import cell_tests
+from nb2prod.language.layout import indented
 from nb2prod.targets._project.cells import Statement
 from nb2prod.targets._project.code import body_lines
 from nb2prod.targets._project.hoisting import positional
@@ -25,7 +26,7 @@ from nb2prod.targets._project.names import (
     read_when_defined,
     stored_in,
 )
-from nb2prod.targets._project.text import CannotRename, Changes, changed, indented
+from nb2prod.targets._project.text import CannotRename, Changes, changed
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

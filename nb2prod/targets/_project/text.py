@@ -10,9 +10,7 @@ to the new tree, the statement is written from the tree instead: layout may be l
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -50,27 +48,6 @@ def changed(text: str, changes: Changes) -> str:
     if _same(anew, tree):
         return anew
     return ast.unparse(tree)
-
-
-def indented(text: str, by: str = "    ") -> str:
-    """The text further to the right; lines that begin inside a string stay, as they are part of its value."""
-    inside = _lines_in_strings(text)
-    lines = text.split("\n")
-    return "\n".join(by + line if line.strip() and n not in inside else line for n, line in enumerate(lines, 1))
-
-
-def _lines_in_strings(text: str) -> set[int]:
-    inside: set[int] = set()
-    starts: list[int] = []
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        kind = tokenize.tok_name[token.type]
-        if kind == "STRING":
-            inside |= set(range(token.start[0] + 1, token.end[0] + 1))
-        elif kind in ("FSTRING_START", "TSTRING_START"):
-            starts.append(token.start[0])
-        elif kind in ("FSTRING_END", "TSTRING_END"):
-            inside |= set(range(starts.pop() + 1, token.end[0] + 1))
-    return inside
 
 
 def _same(text: str, tree: ast.Module) -> bool:
