@@ -2,6 +2,9 @@
 
 python benchmarks/serving_faults.py [REQUESTS] [SCHEMATHESIS]      writes benchmarks/results/serving_faults.json
 
+The package is the mortgage notebook's, with its contract and its translation; the model itself and the translation are
+asked, each by REQUESTS requests.
+
 Half of the requests are bodies that begin as good ones and are changed at random places (bytes, values, names,
 nesting, numbers that no type holds), half are good JSON of the wrong shape; to every route that takes a body, and with
 wrong media types among them. Every text holds a mark that must come back in no reason of a refusal and in no line of
@@ -33,14 +36,24 @@ HERE = Path(__file__).parent
 MARK = "MARK4711"
 KINDS = ("application/json",) * 9 + ("text/csv", "text/plain", "application/json; charset=latin-1")
 ODD = (None, True, 0, -1, 2**63, 10**400, 1e308, 0.1, MARK, "", "NaN", [], {}, [[1]], {"a": MARK}, "\u0000", "\ud800")
-NAMES = ("rows", "inputs", "data", "columns", "name", "shape", "datatype", "dataframe_split", "params", *speed.ROW)
+NAMES = (
+    "rows",
+    "inputs",
+    "data",
+    "columns",
+    "name",
+    "shape",
+    "datatype",
+    "dataframe_split",
+    "params",
+    "pirat",
+    "phist",
+)
+TYPES = {int: "INT64", float: "FP64", str: "BYTES"}
 
 
-def good(draw: random.Random, name: str) -> tuple[str, Any]:
-    row = {**speed.ROW, "city": MARK}
-    tensors = [
-        {"name": k, "shape": [1], "datatype": "BYTES" if k == "city" else "FP64", "data": [v]} for k, v in row.items()
-    ]
+def good(draw: random.Random, name: str, row: dict[str, Any]) -> tuple[str, Any]:
+    tensors = [{"name": k, "shape": [1], "datatype": TYPES[type(v)], "data": [v]} for k, v in row.items()]
     return draw.choice(
         [
             ("/predict", {"rows": [row] * draw.randint(1, 3)}),
@@ -73,8 +86,8 @@ def broken(draw: random.Random, raw: bytes) -> bytes:
     return draw.choice([raw, b"[" * draw.randrange(5000) + raw, raw + raw])
 
 
-def request(draw: random.Random, name: str) -> tuple[str, bytes, str]:
-    route, body = good(draw, name)
+def request(draw: random.Random, name: str, row: dict[str, Any]) -> tuple[str, bytes, str]:
+    route, body = good(draw, name, row)
     if draw.random() < 0.5:
         return route, broken(draw, json.dumps(body).encode()), draw.choice(KINDS)
     for _ in range(draw.randint(1, 3)):
@@ -82,14 +95,14 @@ def request(draw: random.Random, name: str) -> tuple[str, bytes, str]:
     return route, json.dumps(body).encode(), draw.choice(KINDS)
 
 
-def fuzz(port: int, process: psutil.Process, count: int, name: str) -> dict[str, Any]:
+def fuzz(port: int, process: psutil.Process, count: int, name: str, row: dict[str, Any]) -> dict[str, Any]:
     draw, statuses, leaks, errors = random.Random(0), collections.Counter[int](), 0, []
     client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     began, memory = time.perf_counter(), []
     for number in range(count):
         if number % (count // 10 or 1) == 0:
             memory.append(round(process.memory_info().rss / 1e6, 1))
-        route, body, kind = request(draw, name)
+        route, body, kind = request(draw, name, row)
         client.request("POST", route, body, {"content-type": kind})
         answer = client.getresponse()
         text = answer.read().decode()
@@ -132,16 +145,17 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     found: dict[str, Any] = {"question": "what do bad requests do to the service?"}
     with tempfile.TemporaryDirectory() as scratch:
-        there = speed.package(Path(scratch), "logistic", speed.models()["logistic"])
+        sample = speed.packaged(HERE.parent / "notebooks" / "mortgage.ipynb", Path(scratch) / "mortgage")
+        row = {k: MARK if isinstance(v, str) else v for k, v in sample.row.items()}
         for kind in ("mlflow", "onnx"):
             log = Path(scratch) / f"{kind}.log"
-            command = [sys.executable, "-m", "nb2prod.serving", str(there[kind]), "--port", "0", "--log", "json"]
+            command = [sys.executable, "-m", "nb2prod.serving", str(sample.folder), "--runtime", kind, "--port", "0"]
             with log.open("w") as target:
                 process = subprocess.Popen(command, stderr=target)
             try:
                 port = _port(log, process)
                 name = http_name(port)
-                found[kind] = fuzz(port, psutil.Process(process.pid), count, name)
+                found[kind] = fuzz(port, psutil.Process(process.pid), count, name, row)
                 if len(sys.argv) > 2:
                     found[kind]["schemathesis"] = schemathesis(sys.argv[2], port)
             finally:

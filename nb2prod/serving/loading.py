@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from pathlib import Path
 from typing import Literal
@@ -20,7 +21,8 @@ def load_fastest(folder: Path, known: PackageFolder) -> Scorer:
 
     reason = onnx_scorer.why_not(folder, known)
     if not reason:
-        return onnx_scorer.OnnxScorer(folder, known)
+        can_load = importlib.util.find_spec("mlflow") is not None
+        return onnx_scorer.OnnxScorer(folder, known, (lambda: load_model(folder, known)) if can_load else None)
     log.info("the model itself answers, through MLflow: %s", reason)
     return load_model(folder, known)
 

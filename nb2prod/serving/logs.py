@@ -33,6 +33,8 @@ class JsonLines(logging.Formatter):
 
 def write_log(form: Form = "auto") -> None:
     """Send the log to standard error. uvicorn's own lines only when something is wrong."""
+    # no line has the thread or the process, which Python would look up for each
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     is_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
     output = logging.StreamHandler(sys.stderr)
     output.setFormatter(JsonLines() if is_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))

@@ -4,8 +4,9 @@ A *package* has `package.json` and `checksums` (`sha256sum` lines for every file
 of `checksums`. A plain MLflow model folder has neither; it is served under its folder's name, with the digest of its
 `MLmodel`, and without a promise about its other files.
 
-Two kinds of files may be there although no line names them, because loading a package elsewhere leaves them behind:
-MLflow's `registered_model_meta`, and byte code in `__pycache__`. Byte code can be forged, so a package is never loaded
+Three kinds of files may be there although no line names them: the signature, `signature.json`, which is about the
+checksums and is not read here; and what loading a package elsewhere leaves behind, MLflow's `registered_model_meta` and
+byte code in `__pycache__`. Byte code can be forged, so a package is never loaded
 from where it lies: `copied_to` makes a copy of the named files only, and what it copies it checks again.
 """
 
@@ -29,7 +30,7 @@ from .signature import Signature, read_signature
 CHECKSUMS = "checksums"
 MANIFEST = "package.json"
 _LINE = re.compile(r"([0-9a-f]{64})  (.+)")
-_LEFT_BEHIND = re.compile(r"registered_model_meta|(.+/)?__pycache__/[^/]+\.pyc")
+_LEFT_BEHIND = re.compile(r"signature\.json|registered_model_meta|(.+/)?__pycache__/[^/]+\.pyc")
 _PATHS_IN_FLAVORS = ("code", "data", "model_path", "pickled_model", "python_model")
 _EXAMPLE_BYTES = 1_000_000
 

@@ -8,6 +8,7 @@ is its own.
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ import numpy
 
 from .errors import FieldProblem, Refusal
 from .package_folder import PackageFolder
-from .rows import Rows, Validator
+from .rows import NAME_LENGTH, Rows, Validator
 from .signature import Signature
 
 _LISTED = 100
@@ -37,6 +38,29 @@ class Scorer(Protocol):
     def predict_unchecked(self, data: Any) -> Any:
         """What MLflow's own server hands to a model without signature."""
         ...
+
+    def predict_outside(self, rows: Rows, outside: Outside) -> Any:
+        """All answers, those to rows outside by the model itself. Raises the refusal where there is no model."""
+        ...
+
+
+class Outside(Refusal):
+    """Some rows are outside of what a translation answers. `answer` has all rows, `inside` which of them count."""
+
+    def __init__(self, answer: Any, inside: Any, reasons: Sequence[str]) -> None:
+        self.answer = answer
+        self.inside = inside.all(axis=1)
+        self.places = [int(row) for row in numpy.flatnonzero(~self.inside)]
+        told = [(row, reasons[int(numpy.argmin(inside[row]))]) for row in self.places[:_LISTED]]
+        self.why = told[0][1]
+        problems = tuple(FieldProblem("(the row)", reason, row) for row, reason in told)
+        super().__init__(422, "the rows are outside of what the model's translation answers", problems)
+
+    def completed(self, others: Any) -> Any:
+        """All answers, with the model's own to the rows outside."""
+        answer = self.answer.copy()
+        answer[~self.inside] = others
+        return answer
 
 
 Loader = Callable[[Path, PackageFolder], Scorer]  # of a checked folder, and what is known of it
@@ -65,6 +89,15 @@ class MlflowScorer:
         self.together = self._answers_rows_alone(known)
 
     def predict(self, rows: Rows, *, fill: bool, parameters: Mapping[str, Any] | None = None) -> Any:
+        try:
+            return self._predicted(rows, fill=fill, parameters=parameters)
+        except ValueError as error:
+            if _is_about_size(error):
+                problem = FieldProblem("(the row)", "a number that is too large for the model, or missing")
+                raise Refusal(422, "the rows are not what the model takes", (problem,)) from None
+            raise
+
+    def _predicted(self, rows: Rows, *, fill: bool, parameters: Mapping[str, Any] | None) -> Any:
         assert self._signature is not None  # without one there are no rows
         made = self._table(rows, self._signature, fill=fill)
         if parameters or self._estimator is None or not hasattr(made, "dtypes"):
@@ -83,13 +116,22 @@ class MlflowScorer:
         try:
             return self._model.predict(data, params=dict(parameters) if parameters else None)
         except MlflowException as error:
+            refused = getattr(error, "refused_column", None)
+            if refused is not None:  # the package's own code cannot make the column what it was in the notebook
+                raise _not_restored(refused, error) from None
             unknown = getattr(error, "unknown_rows", None)
             if unknown is not None:  # of a model that asks the model of each row's key
                 raise _without_model(unknown, error) from None
+            refused = getattr(error, "refused_rows", None)
+            if refused is not None:  # of a model that makes columns again what they were in the notebook
+                raise _without_place(refused, error) from None
             # MLflow's own message quotes the data
             if getattr(error, "error_class", None) == "SCHEMA_ENFORCEMENT_FAILED":
                 raise Refusal(422, "MLflow refuses the rows: they do not fit the model's signature") from None
             raise
+
+    def predict_outside(self, rows: Rows, outside: Outside) -> Any:
+        raise outside  # nothing is outside of the model itself
 
     def _predict_directly(self, table: Any) -> Any:
         return getattr(self._estimator, self._predict_name)(table)
@@ -114,10 +156,31 @@ class MlflowScorer:
         return bool(rows) and same_answers(together, alone)
 
 
+def _is_about_size(error: ValueError) -> bool:
+    """Whether it is scikit-learn's own refusal of numbers that are infinite (maybe in single precision), or missing."""
+    frames = traceback.extract_tb(error.__traceback__, limit=-3)
+    return any(
+        frame.name.startswith("_assert_all_finite") and frame.filename.endswith(("validation.py", "validation.pyc"))
+        for frame in frames
+    )
+
+
+def _not_restored(column: str, error: Any) -> Refusal:
+    rows = error.refused_rows[:_LISTED] or [None]
+    problems = tuple(FieldProblem(column[:NAME_LENGTH], error.refused_reason, row) for row in rows)
+    return Refusal(422, "the rows do not fit the model's signature", problems)
+
+
 def _without_model(rows: Sequence[int], error: Any) -> Refusal:
     field = ", ".join(error.unknown_columns)
     problems = tuple(FieldProblem(field, "there is no model for this key", row) for row in rows[:_LISTED])
     return Refusal(422, "some rows have a key for which there is no model", problems)
+
+
+def _without_place(rows: Sequence[int], error: Any) -> Refusal:
+    reason, field = error.refused_reason, error.refused_column[:NAME_LENGTH]
+    problems = tuple(FieldProblem(field, reason, row) for row in rows[:_LISTED]) or (FieldProblem(field, reason),)
+    return Refusal(422, "the rows do not fit the model's columns", problems)
 
 
 def is_uniform(signature: Signature | None) -> bool:

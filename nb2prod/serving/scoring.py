@@ -17,6 +17,7 @@ from . import answers, protocol, strict_json
 from .batches import ROWS, Batches
 from .errors import FieldProblem, Refusal
 from .rows import Rows, Validator
+from .scorer import Outside
 from .service import Service
 from .signature import Kind, Signature
 
@@ -57,16 +58,26 @@ class Scoring:
         if not rows:
             raw = None
         elif len(rows) <= scorer.small:
-            raw = self._predicted(question)
+            try:
+                raw = self._predicted(question)
+            except Outside as outside:
+                raw = await run(functools.partial(self._service.predict_outside, rows, outside))
         elif scorer.together and len(rows) <= ROWS and question.fill and not question.parameters:
             raw = await self._batches.predict(rows)
         else:
-            raw = await run(functools.partial(self._predicted, question))
+            raw = await run(functools.partial(self._predicted_anyhow, question))
         return spoken.write(question, raw)
 
     def _whole(self, spoken: Spoken, body: bytes) -> bytes:
         question = spoken.read(body)
-        return spoken.write(question, self._predicted(question) if question.rows else None)
+        return spoken.write(question, self._predicted_anyhow(question) if question.rows else None)
+
+    def _predicted_anyhow(self, question: Question) -> Any:
+        """On a thread, where the model itself may be loaded for rows that its translation leaves to it."""
+        try:
+            return self._predicted(question)
+        except Outside as outside:
+            return self._service.predict_outside(question.rows, outside)
 
     def _predicted(self, question: Question) -> Any:
         try:

@@ -41,10 +41,12 @@ def serve(
     limits: Limits | None = None,
     drain: float = 1.0,
     runtime: Runtime = "auto",
+    digest: str = "",
 ) -> None:
     """Serve a model folder until a signal comes. Port 0 takes a free one; the log says which.
 
-    `runtime` is what answers: `onnx` the proved translation, `mlflow` the model, `auto` the first that there is.
+    `runtime` is what answers: `onnx` the proved translation, `mlflow` the model, `auto` the first that there is. With
+    `digest` it must be this package, which somebody has judged.
 
     Raises ServingError: a library is missing, the folder is not whole, the model does not load, the port is taken, or
     the host can be reached by others and there is no token (`token`, or the variable NB2PROD_TOKEN).
@@ -59,6 +61,8 @@ def serve(
     from .app import create_app
 
     app = create_app(folder, limits=limits, token=token, loader=LOADERS[runtime])
+    if digest and app.service.folder.digest != digest:
+        raise ServingError("the package changed while it was looked at", where=str(folder), exit_code=7)
     listening = _listening(host, port)
     _run(app, app.service, listening, drain)
 

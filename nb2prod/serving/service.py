@@ -21,7 +21,7 @@ from .limits import Limits
 from .metrics import Metrics
 from .package_folder import PackageFolder
 from .rows import Rows
-from .scorer import Loader, Scorer
+from .scorer import Loader, Outside, Scorer
 from .workers import Workers, busy
 
 log = logging.getLogger("nb2prod.serving")
@@ -72,6 +72,14 @@ class Service:
         """The model's own answer. Raises Refusal: 503 while there is no model, 500 with an id when the model raises."""
         scorer = self.scorer
         return self._counted(lambda: scorer.predict(rows, fill=fill, parameters=parameters), len(rows))
+
+    def predict_outside(self, rows: Rows, outside: Outside) -> Any:
+        """All answers to rows of which a translation answers some. Raises Refusal as `predict` does, or the given one.
+
+        It may load the model first, so that it must not be called where requests are read.
+        """
+        scorer = self.scorer
+        return self._counted(lambda: scorer.predict_outside(rows, outside), len(rows))
 
     def predict_unchecked(self, data: Any, rows: int) -> Any:
         scorer = self.scorer

@@ -53,6 +53,8 @@ function hint({ schema, optional }) {
   const range = schema["x-seen-range"];
   if (schema.minimum > -(2 ** 31) && schema.maximum < 2 ** 31 - 1) parts.push(`${schema.minimum} to ${schema.maximum}`);
   if (range) parts.push(`seen from ${range[0]} to ${range[1]}`);
+  const seen = schema["x-seen-values"] || [];
+  if (seen.length && seen.length <= 6) parts.push(`seen: ${seen.join(", ")}`);
   if (optional) parts.push("may be missing");
   if (schema.description) parts.push(schema.description);
   return parts.join(", ");
