@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,9 @@ def _registered(package: ModelPackage, folder: Path, name: str, run_id: str | No
         "nb2prod.digest": package.digest,
         "nb2prod.version": package.version,
         "nb2prod.parity": package.parity.verdict,
+        # a package says neither, see `provenance.origin`
+        **({"nb2prod.run": package.run} if package.run else {}),
+        "nb2prod.made": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     if not client.search_registered_models(f"name = '{name.replace(chr(39), chr(39) * 2)}'"):
         _create_model(client, name)
