@@ -1,0 +1,1 @@
+"""The parts of `stages/card.py`: what can be said of a model beyond what its run says, computed from its example."""
