@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nb2prod.api import check, export, inspect, load_pipeline, package, run, serve, test, verify
+    from nb2prod.api import check, export, inspect, load_pipeline, package, run, score, serve, test, verify
 
 __version__ = "0.1.0"
-__all__ = ["check", "export", "inspect", "load_pipeline", "package", "run", "serve", "test", "verify"]
+__all__ = ["check", "export", "inspect", "load_pipeline", "package", "run", "score", "serve", "test", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,7 +13,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OPTIONAL = {"executors/dask.py": "dask", "engines/_remote_worker.py": "dask", "storage/remote_store.py": "s3"}
+OPTIONAL = {
+    "executors/dask.py": "dask",
+    "engines/_remote_worker.py": "dask",
+    "storage/remote_store.py": "s3",
+    "stages/provenance/signing.py": "sign",
+}
 ON_DEMAND = {"torch"}  # only where the notebook has imported it
 
 

@@ -15,6 +15,7 @@ from nb2prod import api, plugins
 from nb2prod.cli import main
 from nb2prod.core.equality import Boundary, Difference, Equality
 from nb2prod.core.result import Failure, Result
+from nb2prod.core.scored import Scored
 from nb2prod.kernel.ambient import STATES
 from nb2prod.kernel.carry_limits import OBSTACLES
 from nb2prod.language import parameter_types, tags
@@ -94,6 +95,7 @@ DOCUMENTS = [
     documents.inspected(api.load_pipeline(ROOT / "notebooks" / "mortgage.ipynb")),
     documents.checked([]),
     documents.ran(Result("", "failed", "", "", "", "", 0.0, failure=Failure("cell", ""))),
+    documents.scored(Scored("", "", "", "model", (), "", 0, 0)),
     documents.verified_notebook(Equality("", "equal", boundaries=(Boundary("a", "x", "value", Difference("equal")),))),
 ]
 

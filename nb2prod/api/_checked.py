@@ -1,4 +1,4 @@
-"""That a notebook was checked before, and nothing stood against it: then a run from the store need not check again.
+"""That a notebook was checked before, and nothing stood against it: then a run with a store need not check again.
 
 The record's name says what was checked, and with what: the notebook's own digest, and every place from which a check
 may come (ours, and the folders of the import path, which change when something is installed).
@@ -15,28 +15,33 @@ from nb2prod.core.pipeline import Plan
 from nb2prod.storage.store import Store, open_store
 
 
-def checked_before(plan: Plan, *, allow_shell: bool) -> bool:
+def checked_before(plan: Plan, *, allow_shell: bool, isolated: bool) -> bool:
+    """`isolated`: findings that speak of isolated steps count too."""
     store = _store(plan)
-    return store is not None and store.read(_name(plan, allow_shell)) is not None
+    return store is not None and store.read(_name(plan, allow_shell, isolated)) is not None
 
 
-def note_checked(plan: Plan, *, allow_shell: bool) -> None:
+def note_checked(plan: Plan, *, allow_shell: bool, isolated: bool) -> None:
     store = _store(plan)
     if store is not None:
-        store.write(_name(plan, allow_shell), b"{}")
+        store.write(_name(plan, allow_shell, isolated), b"{}")
 
 
 def _store(plan: Plan) -> Store | None:
-    return open_store(plan.options["store"]) if plan.options.get("cache") else None
+    """The store that the run uses, for what steps have left or for resume points."""
+    points = plan.options.get("checkpoints", {}).get("store", "")
+    where = str(plan.options["store"] if plan.options.get("cache") else points)
+    return open_store(where) if where else None
 
 
-def _name(plan: Plan, allow_shell: bool) -> str:
+def _name(plan: Plan, allow_shell: bool, isolated: bool) -> str:
     ours = Path(__file__).parents[1]
     places = [
         *sys.path,
         *(str(path) for folder in ("checks", "language", "stages", "core") for path in _files(ours / folder)),
     ]
-    with_what = [plan.pipeline.notebook.digest, str(plan.pipeline.notebook.path), allow_shell, list(map(_time, places))]
+    with_what = [plan.pipeline.notebook.digest, str(plan.pipeline.notebook.path), allow_shell, isolated]
+    with_what += list(map(_time, places))
     return f"cache/checked/{hashlib.sha256(json.dumps(with_what).encode()).hexdigest()}"
 
 

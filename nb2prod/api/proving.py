@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +14,71 @@ from nb2prod.core.result import Result
 
 if TYPE_CHECKING:
     from nb2prod.core.equality import Equality
-    from nb2prod.core.model_package import Parity
+    from nb2prod.core.model_package import Parity, PathParity
     from nb2prod.core.ports import Engine
+    from nb2prod.stages.certificate.examine import Examined
 
 SHELL = "shell-in-step"
 OTHERS = {"inprocess": "the cells without a kernel", "papermill": "the cells in a second kernel"}
 
 
-def verify(folder: Path | str) -> Parity:
-    """Check a package's checksums and compute its proof again."""
+def verify(
+    folder: Path | str,
+    *,
+    paths: Iterable[str] = (),
+    allow_other_versions: bool = False,
+    policy: Path | str | None = None,
+) -> Parity:
+    """Check a package's checksums and compute its certificate again. Raises NotProved when a path does not hold.
+
+    `paths` are those to try, all that can be tried offline when there are none; `allow_other_versions` takes libraries
+    of other versions than certified for no fault while the numbers hold. `policy` is as in `inspect_package`.
+    """
+    from nb2prod.stages.admission import policy_of
     from nb2prod.stages.verify import verify_package
 
-    return verify_package(Path(folder))
+    told = policy_of(policy)
+    return verify_package(Path(folder), only=paths, other_versions=allow_other_versions, policy=told)
+
+
+def examine(
+    folder: Path | str,
+    *,
+    paths: Iterable[str] = (),
+    allow_other_versions: bool = False,
+    policy: Path | str | None = None,
+) -> Examined:
+    """As `verify`, but what does not hold is in the answer: all of it, by path and row."""
+    from nb2prod.stages.admission import policy_of
+    from nb2prod.stages.verify import examine_package
+
+    told = policy_of(policy)
+    return examine_package(Path(folder), only=paths, other_versions=allow_other_versions, policy=told)
+
+
+def check_client(folder: Path | str, client: Callable[[Any], bytes | str]) -> PathParity:
+    """Hold a client against a package's probe set: `client` writes a body for `/invocations` from a frame of one row.
+
+    Raises NotProved, naming row and column, when a row does not arrive as it is, or is not answered as in the notebook.
+    """
+    from nb2prod.stages.verify import examine_client
+
+    return examine_client(Path(folder), client)
+
+
+def certificate_report(
+    folder: Path | str, examined: Examined, *, format: str = "text", width: int = 100, color: bool = False
+) -> str:
+    """What verifying a package came to, as `text` for a terminal or as one `html` page."""
+    from nb2prod.drawing import certificate_page
+    from nb2prod.stages.certificate.papers import names_of
+
+    if format == "html":
+        problems = [problem.what for problem in examined.problems]
+        return certificate_page.as_html(examined.found, Path(folder).name, names_of(Path(folder)), problems)
+    if format == "text":
+        return certificate_page.as_text(examined.found, width=width, color=color)
+    raise UsageError(f"there is no format {format!r}", fix="text or html")
 
 
 def verify_notebook(

@@ -19,8 +19,11 @@ from nb2prod.cli.inspect import inspect
 from nb2prod.cli.map import map
 from nb2prod.cli.package import package
 from nb2prod.cli.run import run
+from nb2prod.cli.score import score
 from nb2prod.cli.serve import serve
+from nb2prod.cli.sign import sign
 from nb2prod.cli.suggest import suggest
+from nb2prod.cli.sync import sync
 from nb2prod.cli.test import test
 from nb2prod.cli.verify import verify
 
@@ -78,7 +81,7 @@ def main(debug: bool) -> None:
 
 
 # in the order of a notebook's way
-for verb in (inspect, check, suggest, run, test, map, package, export, verify, serve, cache):
+for verb in (inspect, check, suggest, run, test, map, package, sign, export, sync, verify, serve, score, cache):
     main.add_command(verb)
 
 

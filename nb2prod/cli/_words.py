@@ -38,6 +38,11 @@ def store(command: Command) -> Command:
     )(command)
 
 
+policy = click.option(
+    "--policy", metavar="FILE|default", help="What a package may do.  [default: policy.toml here, or nb2prod's own]"
+)
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from nb2prod.cli._words import policy
+
 
 @click.command()
 @click.argument("package", metavar="PACKAGE")
@@ -20,8 +22,9 @@ import click
     help="What answers; auto: the ONNX translation where it is proved, else the model.",
 )
 @click.option("--log", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the log.")
-def serve(package: str, host: str, port: int, token: str | None, runtime: Any, log: Any) -> None:
+@policy
+def serve(package: str, host: str, port: int, token: str | None, runtime: Any, log: Any, policy: str | None) -> None:
     """Serve a package's folder, or models:/NAME@ALIAS: a page to try it at /, /predict, /invocations, /v2, /metrics."""
     from nb2prod import api
 
-    api.serve(package, host=host, port=port, token=token, runtime=runtime, log=log)
+    api.serve(package, host=host, port=port, token=token, runtime=runtime, log=log, policy=policy)

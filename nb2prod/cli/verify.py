@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nb2prod.cli._words import PATH, as_json, from_file, parameters, print_json, refuse_input, texts
+from nb2prod.cli._certificate import verify_package
+from nb2prod.cli._words import PATH, as_json, from_file, parameters, policy, print_json, refuse_input, texts
 
 if TYPE_CHECKING:
     from nb2prod.core.equality import Equality
@@ -17,11 +18,17 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source", type=PATH, metavar="NOTEBOOK|PACKAGE")
 @parameters
-@click.option("-o", "--output", type=PATH, help="Of a notebook: write the report, one HTML page.")
+@click.option("-o", "--output", type=PATH, help="Write the report, one HTML page.")
 @click.option("--engine", default="steps", show_default=True, help="Of a notebook: what is compared with its kernel.")
 @click.option("--allow-shell", is_flag=True, help="Let isolated steps run their shell lines.")
 @click.option("--kernel", help="Another kernel than the notebook names.")
+@click.option("--key", type=PATH, metavar="KEY", help="Of a package: the public key that must have signed it.")
+@click.option("--path", "paths", multiple=True, metavar="NAME", help="Of a package: only this path; repeatable.")
+@click.option(
+    "--allow-other-versions", is_flag=True, help="Of a package: other libraries are no fault while the numbers hold."
+)
 @click.option("--timeout", type=click.FloatRange(min=0.01), help="Seconds that one cell may take.")
+@policy
 @as_json
 def verify(
     source: Path,
@@ -32,19 +39,25 @@ def verify(
     allow_shell: bool,
     kernel: str | None,
     timeout: float | None,
+    key: Path | None,
+    paths: tuple[str, ...],
+    allow_other_versions: bool,
+    policy: str | None,
     as_json: bool,
 ) -> None:
     """Prove that a NOTEBOOK's isolated steps equal it, value by value; or check a PACKAGE and its proof again."""
     from nb2prod import api
     from nb2prod.core.errors import UsageError
     from nb2prod.stages import documents
-    from nb2prod.storage import files
+    from nb2prod.storage import archives, files
 
-    if source.is_dir():
-        if given or file or output or kernel or timeout or allow_shell:
+    if source.is_dir() or archives.is_archive(source):
+        if given or file or kernel or timeout or allow_shell:
             raise UsageError("of a package everything is fixed", fix="leave out the options, or name a notebook")
-        _verify_package(source, as_json)
+        verify_package(source, key, paths, allow_other_versions, policy, output, as_json)
         return
+    if key is not None or paths or allow_other_versions or policy is not None:
+        raise UsageError("--key, --path, --policy and --allow-other-versions are for a package", fix="leave them out")
     refuse_input(output, [source])
     equality = api.verify_notebook(
         source,
@@ -81,16 +94,3 @@ def _print_equality(equality: Equality) -> None:
     width = shutil.get_terminal_size((100, 24)).columns
     color = to_terminal and not os.environ.get("NO_COLOR")
     click.echo(api.equality_report(equality, width=width, color=color), color=True if color else None)
-
-
-def _verify_package(folder: Path, as_json: bool) -> None:
-    from nb2prod import api
-    from nb2prod.stages import documents
-
-    parity = api.verify(folder)
-    if as_json:
-        print_json(documents.verified(str(folder), parity))
-        return
-    click.echo(f"{folder}: files as packed, predictions {parity.verdict}")
-    for path in parity.paths:
-        click.echo(f"  {path.path}: {path.exact} of {path.rows} equal, largest difference {path.difference:g}")

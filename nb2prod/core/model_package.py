@@ -6,52 +6,55 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-ModelFormat = Literal["skops", "cloudpickle"]
-Verdict = Literal["equal", "tolerant", "different", "stochastic"]
+from nb2prod.core.parity import Parity as Parity
+from nb2prod.core.parity import PathParity as PathParity
+from nb2prod.core.parity import Verdict as Verdict
+
+ModelFormat = Literal["skops", "cloudpickle", "xgboost", "lightgbm", "statsmodels", "json"]
 
 
 @dataclass(frozen=True, slots=True)
-class FormatChoice:
-    """How the model is written, and why: `reason` is what the manifest and the card say.
-
-    `trusted` are the types that a skops file may load beyond skops' own.
+class Asking:
+    """How a model is asked for its answer: by one of its methods, by `predict` and `predict_proba` at once, or by a
+    `function` of the notebook, which takes the model first unless `model_last`; then `methods` are empty.
     """
 
+    methods: tuple[str, ...] = ("predict",)
+    function: str = ""
+    model_last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PartFormat:
+    """How one object of a model of several is written, and why; `file` is empty when `model.json` holds its value."""
+
+    name: str
+    type: str
+    file: str
     format: ModelFormat
     reason: str
     trusted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class PathParity:
-    """One path (`fresh process`) compared with the notebook's own predictions on the example.
+class FormatChoice:
+    """How the model is written, and why: `reason` is what the manifest and the card say.
 
-    `difference` is the largest absolute difference of numbers, 0.0 when all are equal; `flips` counts labels that
-    differ.
+    `trusted` are the types that a skops file may load beyond skops' own. Of a model of several objects `parts` says
+    it for each, and `format` is the one that must be trusted most.
     """
 
-    path: str
-    rows: int
-    exact: int
-    difference: float
-    flips: int
-    verdict: Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Parity:
-    """The proof: `input_digest` and `output_digest` cover the example and the notebook's predictions."""
-
-    verdict: Verdict
-    input_digest: str
-    output_digest: str
-    paths: tuple[PathParity, ...]
-    environment: Mapping[str, str] = field(default_factory=dict)
+    format: ModelFormat
+    reason: str
+    trusted: tuple[str, ...] = ()
+    parts: tuple[PartFormat, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPackage:
-    """`digest` is the SHA-256 over the sorted checksums of its files."""
+    """`digest` is the SHA-256 over the sorted checksums of its files; `onnx` says whether it has a translation (`kept`)
+    in which `precision`, or the `reason` why it has none.
+    """
 
     name: str
     version: str
@@ -67,3 +70,4 @@ class ModelPackage:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     requirements: tuple[str, ...] = ()
     registered: str = ""
+    onnx: Mapping[str, Any] = field(default_factory=dict)

@@ -32,6 +32,7 @@ class Role:
     metrics: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
+    predicts: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
     retries: int = 0
     retry_on: tuple[str, ...] = ()
@@ -155,6 +156,7 @@ class Step:
     """Cells that belong together, with what they read from others and what others read from them.
 
     `retries` is how often it is tried again after an error that `retry_on` names (or any, when that is empty).
+    `predicts` says how its model is asked: by a function of the notebook, or by methods of the model.
     `test_inputs` are names that only its tests read, from other steps (`test_edges` says which) or from parameters.
     """
 
@@ -169,6 +171,7 @@ class Step:
     metrics: tuple[str, ...] = ()
     model: str | None = None
     example: str | None = None
+    predicts: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
     tests: tuple[NotebookTest, ...] = ()
     retries: int = 0
@@ -247,7 +250,8 @@ class Plan:
 
     `given` are the parameters that the caller set; `parameters` all of them with their values (a derived default
     that is to be computed in the kernel is absent). `directory` is the run's folder, `output` where the executed
-    notebook goes. `options` are the engine's own.
+    notebook goes. `timeout` are the seconds that a cell may take, `time_limit` those of the whole run. `options` are
+    the engine's own.
     """
 
     run: str
@@ -261,5 +265,6 @@ class Plan:
     kernel: str | None = None
     experiment: str = ""
     timeout: float | None = None
+    time_limit: float | None = None
     only_steps: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -10,7 +10,7 @@ RunStatus = Literal["running", "finished", "failed", "killed"]
 StepStatus = Literal["waiting", "running", "finished", "failed", "skipped"]
 Outcome = Literal["passed", "failed", "skipped", "error"]
 FailureKind = Literal["cell", "timeout", "kernel", "input", "keep", "interrupted", "start", "isolation"]
-ArtifactKind = Literal["model", "example", "predictions", "plot", "notebook", "report", "parameter"]
+ArtifactKind = Literal["model", "example", "predictions", "truths", "probe", "plot", "notebook", "report", "parameter"]
 
 
 @dataclass(frozen=True, slots=True)

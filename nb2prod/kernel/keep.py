@@ -7,6 +7,8 @@ looked up and kept below `steps/STEP/`:
     model/NAME.pkl           with the notebook's module beside it, see `pickling`
     example/NAME.parquet     or another format, see `storage.artifacts`: the value as it is now, not as it will be
     predictions/NAME.parquet what the model predicts on the example, as soon as both are known
+    truths/NAME.parquet      columns that may be the truth of the example's rows, see `truths`
+    probe/rows.parquet       rows at the edges of what the model can be asked, with its outcomes in outcomes.json
 
 Keeping leaves no trace in the notebook: the random streams of `random` and `numpy.random` go on as if nothing had
 happened, names stay bound as they are, and a model with code of the notebook's predicts as a copy of itself. Libraries
@@ -34,8 +36,9 @@ from typing import Any
 from nb2prod.core.events import ArtifactKept, DatasetRead, Event, MetricMeasured
 from nb2prod.core.pipeline import Pipeline, Step
 from nb2prod.core.result import Artifact, ArtifactKind, Dataset
-from nb2prod.kernel import figures, pickling
-from nb2prod.storage import artifacts, requirements
+from nb2prod.kernel import asking, figures, pickling, probe_rows, truths
+from nb2prod.storage import artifacts, codec, requirements
+from nb2prod.storage.asking import Asked, CannotAsk, classes_of, columns_of_fit
 from nb2prod.storage.digests import CannotDigest, columns_of, digest, is_table, rows_of
 from nb2prod.storage.files import digest_of, write_bytes, write_text
 from nb2prod.storage.model_formats import type_name
@@ -115,6 +118,7 @@ class Keeper:
         if step.example is not None:
             example = looked_up(step.example, "example", namespace)
             yield self._keep_example(step.name, step.example, example, namespace)
+            yield from self._keep_truths(step, example, namespace)
         if step.model is not None:
             yield self._keep_model(step.name, step.model, looked_up(step.model, "model", namespace), namespace)
         if step.example is not None or step.model is not None:
@@ -136,21 +140,35 @@ class Keeper:
             self._example = _Known(step, event.artifact)
         return event
 
+    def _keep_truths(self, step: Step, example: Any, namespace: Namespace) -> Iterator[Event]:
+        """What may be the truth of the example's rows: columns that the step reads or binds."""
+        if self._pipeline.example != (step.name, step.example):
+            return
+        bound = [one.name for one in self._pipeline.bindings if one.source == step.name and one.kind == "value"]
+        found = truths.beside(example, {*step.inputs, *bound} - {step.example}, namespace)
+        if found is not None:
+            stored = artifacts.write(found, self._folder(step.name, "truths") / str(step.example))
+            yield self._event("truths", step.name, str(step.example), stored.path)
+
     def _keep_model(self, step: str, name: str, model: Any, namespace: Namespace) -> Event:
-        refuse_useless(name, model)
+        asked = self._asked(step, name, model, namespace)
         module = self._pipeline.module
         try:
             pickled = pickling.dump(model, name, module, namespace)
+            function = pickling.dump(asked.function, asked.asking.function, module, namespace)
         except pickling.CannotPickle as error:
             raise CannotKeep(name, error.what, error.fix) from error
         path = write_bytes(self._folder(step, "model") / f"{name}.pkl", pickled.content)
         if module.source:
             write_text(path.with_name(f"{module.name}.py"), module.source)
-        needed = {*pickled.packages, *(module.imports if pickled.used else ())}
+        used = sorted({*pickled.used, *function.used})
+        needed = {*pickled.packages, *(module.imports if used else ())}
         details = {
             "type": type_name(type(model)).replace(f"{pickling.MAIN}.", f"{module.name}."),
             "python": platform.python_version(),
-            "uses": list(pickled.used),
+            "uses": used,
+            "asking": codec.plain(asked.asking),
+            "classes": list(classes_of(model)),
             **requirements.installed(needed),
         }
         event = self._event("model", step, name, path, details)
@@ -168,6 +186,7 @@ class Keeper:
         model = self._model_now(namespace)
         if self._model.artifact.details["uses"]:
             model = _copied(model)
+        model = self._asked(self._model.step, name, model, namespace)
         first, second = _predicted(name, model, read[0]), _predicted(name, model, read[1])
         stochastic = digest(first) != digest(second)
         if step != self._model.step and not stochastic:
@@ -176,6 +195,13 @@ class Keeper:
         stored = artifacts.write(first, self._folder(step, "predictions") / name, to_pickle=to_pickle)
         details = {"type": type_name(type(first)), "content": stored.content, "stochastic": stochastic}
         yield self._event("predictions", step, name, stored.path, details)
+        if not stochastic:
+            yield from self._probe(step, model, read[2])
+
+    def _probe(self, step: str, model: Asked, example: Any) -> Iterator[Event]:
+        """The rows with which every path to an answer is compared, and what the notebook's object makes of them."""
+        for name, path in probe_rows.keep(example, model.predict, self._folder(step, "probe")):
+            yield self._event("probe", step, name, path)
 
     def _model_now(self, namespace: Namespace) -> Any:
         """The model as it is at this point: the one that was kept, or in another process the notebook's own."""
@@ -189,6 +215,15 @@ class Keeper:
         content = artifacts.checked(path, path.read_bytes(), artifact.digest)
         return pickling.load(content, self._pipeline.module, namespace)
 
+    def _asked(self, step: str, name: str, model: Any, namespace: Namespace) -> Asked:
+        """A step's model with the way to ask it. Raises CannotKeep for one that is not fitted, or cannot answer."""
+        refuse_unfitted(name, model)
+        with pickling.hoisted(self._pipeline.module, namespace):
+            try:
+                return asking.asked(name, model, self._pipeline.step(step).predicts, self._pipeline.module, namespace)
+            except CannotAsk as error:
+                raise CannotKeep(name, f"model {name} {error.what}", error.fix) from error
+
     def _refuse_changed(self, name: str, predicted: Any, example: Any, namespace: Namespace) -> None:
         """The model was kept in an earlier step: is it still the one that was kept?"""
         assert self._model is not None
@@ -196,7 +231,7 @@ class Keeper:
         kept = pickling.load(
             artifacts.checked(path, path.read_bytes(), self._model.artifact.digest), self._pipeline.module, namespace
         )
-        if digest(_predicted(name, kept, example)) != digest(predicted):
+        if digest(_predicted(name, self._asked(self._model.step, name, kept, namespace), example)) != digest(predicted):
             raise CannotKeep(
                 name,
                 f"model {name} was changed after step {self._model.step}, in which it was kept: "
@@ -272,21 +307,40 @@ def _dataset(name: str, step: str, value: Any) -> Dataset | None:
 
 def refuse_useless(name: str, model: Any) -> None:
     """A model must have `predict`; one of scikit-learn must be fitted."""
+    refuse_unfitted(name, model)
+    if not callable(getattr(model, "predict", None)):
+        kind = type(model).__name__
+        raise CannotKeep(name, f"model {name} is a {kind}, which has no predict", "tag an object with a method predict")
+
+
+def refuse_unfitted(name: str, model: Any) -> None:
+    """What of scikit-learn is in the model, or in the pair, list or dictionary that it is, must be fitted."""
     if isinstance(model, type):
         raise CannotKeep(
             name, f"model {name} is the class {model.__name__}, not a fitted model", "tag what fit returned"
         )
-    if not callable(getattr(model, "predict", None)):
-        kind = type(model).__name__
-        raise CannotKeep(name, f"model {name} is a {kind}, which has no predict", "tag an object with a method predict")
+    if isinstance(model, list | tuple | dict):
+        named = model.items() if isinstance(model, dict) else enumerate(model)
+        for key, part in named:
+            if not isinstance(part, type):
+                refuse_unfitted(f"{name}[{key!r}]", part)
+        return
     validation = sys.modules.get("sklearn.utils.validation")
     last = _last_estimator(model)
     if validation is None or not type(last).__module__.startswith("sklearn."):
+        return
+    if not hasattr(last, "fit") or _needs_no_fit(last):
         return
     try:
         validation.check_is_fitted(last)
     except sys.modules["sklearn.exceptions"].NotFittedError as error:
         raise CannotKeep(name, f"model {name} is not fitted", f"call {name}.fit(…) in the step") from error
+
+
+def _needs_no_fit(estimator: Any) -> bool:
+    """Such as a HashingVectorizer: scikit-learn says so of it."""
+    utils = sys.modules.get("sklearn.utils")
+    return utils is not None and hasattr(utils, "get_tags") and not utils.get_tags(estimator).requires_fit
 
 
 def _last_estimator(model: Any) -> Any:
@@ -312,11 +366,19 @@ def _predicted(name: str, model: Any, example: Any) -> Any:
         try:
             return model.predict(example)
         except Exception as error:
+            lacking = _lacking(model, example)
             raise CannotKeep(
                 name,
-                f"model {name} cannot predict on the example: {type(error).__name__}: {error}",
+                f"model {name} cannot predict on the example{lacking}: {type(error).__name__}: {error}",
                 "tag as example what the model's predict takes: the columns that it was fitted on",
             ) from error
+
+
+def _lacking(asked: Any, example: Any) -> str:
+    """The columns that the model was fitted on and the example has not, said in a bracket."""
+    wanted, there = columns_of_fit(getattr(asked, "model", None)), getattr(example, "columns", None)
+    lacking = [] if there is None else [column for column in wanted if column not in there]
+    return f" (it lacks {', '.join(lacking)}, which fit saw)" if lacking else ""
 
 
 def _pickler(name: str, pipeline: Pipeline, namespace: Namespace) -> Callable[[Any], bytes]:

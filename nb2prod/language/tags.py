@@ -21,7 +21,7 @@ from nb2prod.core.pipeline import Role, RoleKind
 BARE: tuple[str, ...] = ("parameters", "imports", "functions", "setup", "test", "skip")
 NAMED: tuple[str, ...] = ("step", "test")
 OPTIONS: tuple[str, ...] = (
-    *("after", "metric", "model", "example", "plot"),
+    *("after", "metric", "model", "example", "predict", "plot"),
     *("retries", "retry-on", "timeout", "cache", "reads"),
 )
 MAGICS: tuple[str, ...] = ("parameters", "imports", "functions", "setup", "step", "test")
@@ -245,7 +245,7 @@ def _role(
     problems += [f"retry-on:{name} is not the name of an error" for name in errors if not _is_dotted(name)]
     if errors and not retries:
         problems.append(f"retry-on:{errors[0]} does not say how often: add retries:3")
-    for option in ("metric", "model", "example", "plot"):
+    for option in ("metric", "model", "example", "predict", "plot"):
         problems += [
             f"{option}:{value} is not a name that a cell can bind"
             for value in said.get(option, ())
@@ -260,6 +260,7 @@ def _role(
         metrics=said.get("metric", ()),
         models=said.get("model", ()),
         examples=said.get("example", ()),
+        predicts=said.get("predict", ()),
         plots=said.get("plot", ()),
         retries=int(retries or 0),
         retry_on=errors,

@@ -210,6 +210,7 @@ def _step(
         metrics=tuple(dict.fromkeys(word for role in said for word in role.metrics)),
         model=models[-1] if models else None,
         example=examples[-1] if examples else None,
+        predicts=tuple(dict.fromkeys(word for role in said for word in role.predicts)),
         plots=tuple(dict.fromkeys(word for role in said for word in role.plots)),
         tests=tuple(tests),
         retries=max(role.retries for role in said),

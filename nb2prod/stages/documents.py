@@ -8,15 +8,17 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nb2prod.core.equality import Boundary, Equality
-from nb2prod.core.model_package import ModelPackage, Parity
+from nb2prod.core.model_package import ModelPackage
 from nb2prod.core.pipeline import Parameter, Pipeline, Step
 from nb2prod.core.result import Failure, Result, TestResult
+from nb2prod.core.scored import Scored
 from nb2prod.language import requirements
 from nb2prod.language.requirements import Requirement
 from nb2prod.stages.check import Checked
 from nb2prod.storage.codec import plain
 
 if TYPE_CHECKING:
+    from nb2prod.stages.certificate.examine import Examined
     from nb2prod.stages.suggest import Suggestion
 
 
@@ -119,12 +121,25 @@ def packaged(package: ModelPackage) -> dict[str, Any]:
         "digest": package.digest,
         "format": plain(package.format),
         "parity": plain(package.parity),
+        "onnx": dict(package.onnx),
         "registered": package.registered,
     }
 
 
-def verified(folder: str, parity: Parity) -> dict[str, Any]:
-    return {"schema": "nb2prod/verify/1", "package": folder, "status": parity.verdict, "parity": plain(parity)}
+def scored(scored: Scored) -> dict[str, Any]:
+    return {"schema": "nb2prod/score/1", **plain(scored)}
+
+
+def verified(folder: str, examined: Examined) -> dict[str, Any]:
+    """`status` is `different` when anything does not hold; `problems` say what, by path and row."""
+    return {
+        "schema": "nb2prod/verify/1",
+        "package": folder,
+        "status": examined.found.verdict if examined.holds else "different",
+        "parity": plain(examined.found),
+        "problems": plain(examined.problems),
+        "notes": list(examined.notes),
+    }
 
 
 def verified_notebook(equality: Equality) -> dict[str, Any]:
@@ -206,6 +221,7 @@ def _step(step: Step) -> dict[str, Any]:
         "tests": [test.id for test in step.tests],
         "model": step.model,
         "example": step.example,
+        "predicts": list(step.predicts),
         "edges": [
             {"name": e.name, "from": e.source, "version": e.version, "kind": e.kind, "reason": e.reason}
             for e in step.edges

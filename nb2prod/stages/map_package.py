@@ -17,6 +17,7 @@ of the items, what those items' own models said in the run.
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import tempfile
 import uuid
@@ -33,7 +34,10 @@ from nb2prod.core.model_package import FormatChoice, ModelPackage, Parity
 from nb2prod.core.pipeline import HoistedModule
 from nb2prod.stages import card, floors, model_folder, proof, routes
 from nb2prod.stages import package as packaging
+from nb2prod.stages.certificate import papers as certificate
 from nb2prod.stages.map_sample import Sample, sample
+from nb2prod.stages.provenance import origin, papers, signing, steady
+from nb2prod.stages.provenance.lock import PINS
 from nb2prod.stages.routes import REFUSE, Fallback, Finished, Tell
 from nb2prod.stages.signature import Described, describe, first_rows
 from nb2prod.storage import artifacts, checksums, codec, model_formats, requirements, shards, templates
@@ -71,6 +75,8 @@ def package(
     version: str = "1",
     fallback: Fallback = REFUSE,
     tell: Tell = lambda _: None,
+    lock: str = PINS,
+    key: Path | None = None,
 ) -> ModelPackage:
     """Make the package. Raises, and leaves nothing at `destination`, unless it answers as the items' models did."""
     plan = finished.plan
@@ -92,13 +98,20 @@ def package(
         parts = _parts(finished, keys, good, shown, packed.packages)
         with proof.Prover(parts.pins) as prover:
             example = _write_folder(folder, Path(scratch), finished, parts)
+            steady.make_steady(folder)
+            carried = papers.carry(folder, parts.pins, lock)
             parity = _proved(prover, folder, example, parts)
-        manifest = _manifest(finished, called, version, fallback, parts, parity)
+        manifest = _manifest(finished, called, version, fallback, parts, parity) | carried.told(folder)
         packaging.write_json(folder / packaging.MANIFEST, manifest)
-        packaging.write_json(folder / packaging.PARITY, {"schema": packaging.PARITY_SCHEMA, **codec.plain(parity)})
+        certificate.write(folder, parity, called)
         write_text(folder / "model_card.md", _card(manifest, parity, finished))
+        papers.write_papers(folder, manifest, carried)
         digest = checksums.write(folder)
-    return packaging.as_package(manifest, destination, digest)
+        if key is not None:
+            signing.sign(folder, key)
+    made = dataclasses.replace(packaging.as_package(manifest, destination, digest), run=plan.run)
+    origin.note(Path(plan.directory), made)
+    return made
 
 
 def _importable(module: HoistedModule) -> AbstractContextManager[Any]:
@@ -116,6 +129,13 @@ def _refuse_unfinished(finished: Finished) -> None:
                 f"no step is tagged {tag}:NAME, so there is nothing to package",
                 where=str(plan.pipeline.notebook.path),
                 fix=f"tag the step that makes the {tag} with {tag}:NAME, and run the map again",
+            )
+    for step in plan.pipeline.steps:
+        if step.predicts:
+            raise FindingsError(
+                f"step {step.name} is tagged predict:{step.predicts[0]}; a map's models answer by their predict alone",
+                where=str(plan.pipeline.notebook.path),
+                fix="leave out the tag, or give the model a method predict that answers so",
             )
     if len(finished.results) < finished.total:
         raise NotebookFailed(
@@ -210,8 +230,7 @@ def _manifest(
         "schema": packaging.SCHEMA,
         "name": name,
         "version": version,
-        "created": _moment(finished).isoformat(timespec="seconds"),
-        "run": plan.run,
+        **steady.created(),
         "notebook": plan.pipeline.notebook.path.name,
         "notebook_digest": plan.pipeline.notebook.digest,
         "model_type": f"{len(parts.good)} models, one for each {', '.join(parts.keys)} ({parts.sample.model_type})",

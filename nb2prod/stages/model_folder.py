@@ -1,28 +1,43 @@
-"""The MLflow model folder within a package: the model in its format, its signature, input example, code and pins."""
+"""The MLflow model folder within a package: the model in its format, its signature, input example, code and pins.
+
+A model that is asked by one method and takes the example as the signature says it is written by MLflow's flavor for
+its library: scikit-learn, XGBoost, LightGBM, statsmodels. Any other (several objects, a function of the notebook,
+labels with probabilities, columns that must be made again what they were) is written in parts (`model_parts`), which
+the package's own `python_model.py` puts together.
+"""
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import importlib
 import logging
 import sys
 import tempfile
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nb2prod.core.errors import NotProved
-from nb2prod.core.model_package import FormatChoice
+from nb2prod.core.model_package import Asking, FormatChoice
 from nb2prod.core.pipeline import HoistedModule
 from nb2prod.core.result import Artifact
-from nb2prod.stages.signature import Described, describe, first_rows
-from nb2prod.storage import artifacts, model_formats, requirements, templates
+from nb2prod.stages import columns, model_parts
+from nb2prod.stages.signature import Described, describe, first_rows, refuse_dropped
+from nb2prod.storage import artifacts, codec, model_formats, requirements, templates
 from nb2prod.storage.artifacts import Stored
-from nb2prod.storage.files import write_bytes, write_text
+from nb2prod.storage.asking import Asked, columns_of_fit
+from nb2prod.storage.digests import digest
+from nb2prod.storage.files import write_text
 
+logger = logging.getLogger(__name__)
+OWN_FLAVORS = ("xgboost", "lightgbm", "statsmodels")
 CODE = "code"
 EXAMPLE = "parity/example"
 PREDICTIONS = "parity/predictions"
@@ -41,6 +56,13 @@ class Kept:
     predictions: Any
     module: HoistedModule | None
 
+    @property
+    def asked(self) -> Asked:
+        """The model with the way in which the notebook asks it: `kept.asked.predict(rows)`."""
+        asking = codec.build(Asking, self.artifact.details.get("asking", {}))
+        home = sys.modules.get(self.module.name) if self.module is not None else None
+        return Asked(self.model, asking, getattr(home, asking.function) if asking.function else None)
+
 
 @dataclass(frozen=True, slots=True)
 class Written:
@@ -57,13 +79,18 @@ def write(folder: Path, kept: Kept, *, moment: datetime, seed: str) -> Written:
 
     Raises UsageError when the signature cannot describe the example, NotProved when MLflow cannot write the model.
     """
-    described = describe(kept.example, kept.predictions)
-    choice = model_formats.choose(kept.model, kept.module, described.example)
+    example, left_out = _as_fitted(kept)
+    described = describe(example, kept.predictions, kept.asked.predict, left_out)
+    choice = _choice(kept, described)
+    kept, choice = _without_data(kept, described, choice)
     pins = _requirements(kept.artifact, choice)
     identity = {"utc_time_created": str(moment.replace(tzinfo=None)), "model_uuid": _id(seed, kept.artifact)}
     with tempfile.TemporaryDirectory(prefix="nb2prod-model-") as scratch, quiet():
         try:
             _save(folder, Path(scratch), kept, described, choice, pins, identity)
+            refuse_dropped(described.signature, mlflow_model(folder).signature)
+        except NotProved:
+            raise
         except Exception as error:
             raise NotProved(f"MLflow cannot write the model: {type(error).__name__}: {error}") from error
     if kept.module is not None:
@@ -92,23 +119,91 @@ def _save(
         "pip_requirements": list(pins),
         "code_paths": code_of(scratch, kept.module),
     }
-    if _is_estimator(kept.model):
+    save = _flavor(kept, described, choice)
+    if save is not None:
+        save(kept.model, **common)
+    else:
+        _save_parts(scratch, kept, described, choice, common)
+
+
+def _as_fitted(kept: Kept) -> tuple[Any, tuple[str, ...]]:
+    """The example without the columns that the model was not fitted on, and how that is said.
+
+    A notebook often adds to a frame what the model said, or the target. Nobody who asks the model has those.
+    """
+    wanted, there = list(columns_of_fit(kept.model)), list(getattr(kept.example, "columns", ()))
+    others = [name for name in there if name not in wanted]
+    if kept.asked.function is not None or not wanted or not others or not set(wanted) <= set(there):
+        return kept.example, ()
+    narrow = kept.example[wanted]
+    if digest(kept.asked.predict(copy.deepcopy(narrow))) != digest(kept.predictions):
+        return kept.example, ()
+    return narrow, tuple(f"{name}: left out, as the model was not fitted on it" for name in others)
+
+
+def _choice(kept: Kept, described: Described) -> FormatChoice:
+    """The format of the model, or of each object of which it is made."""
+    if kept.asked.function is not None and model_parts.is_several(kept.model):
+        return model_parts.choose(kept.model, kept.module, partial(_same, kept, described))
+    rows = columns.restored(described.example, described.restored)
+    return model_formats.choose(kept.model, kept.module, rows, answer=partial(_answer, kept))
+
+
+def _answer(kept: Kept, model: Any, rows: Any) -> Any:
+    return dataclasses.replace(kept.asked, model=model).predict(rows)
+
+
+def _same(kept: Kept, described: Described, model: Any) -> bool:
+    rows = columns.restored(described.example, described.restored)
+    return digest(_answer(kept, model, copy.deepcopy(rows))) == digest(kept.predictions)
+
+
+def _without_data(kept: Kept, described: Described, choice: FormatChoice) -> tuple[Kept, FormatChoice]:
+    """Statsmodels keeps in a model what it was fitted on; a package has the model without, if that answers the same."""
+    if choice.format != "statsmodels":
+        return kept, choice
+    model = copy.deepcopy(kept.model)
+    try:
+        model.remove_data()
+        if not _same(kept, described, model):
+            raise ValueError("it answers otherwise")
+    except Exception as error:  # noqa: BLE001 - some models cannot be without their data, and say so in many ways
+        logger.debug("a %s cannot be without its data: %s", kept.artifact.details["type"], error)
+        return kept, dataclasses.replace(choice, reason=f"{choice.reason}, which holds what it was fitted on")
+    reason = f"{choice.reason}; what it was fitted on is left out"
+    return dataclasses.replace(kept, model=model), dataclasses.replace(choice, reason=reason)
+
+
+def _flavor(kept: Kept, described: Described, choice: FormatChoice) -> Callable[..., None] | None:
+    """How MLflow saves the model by itself; None for one that is asked in a way that only our own code knows."""
+    asking = kept.asked.asking
+    if described.restored or len(asking.methods) != 1:
+        return None
+    if choice.format in ("skops", "cloudpickle") and model_formats.is_estimator(kept.model):
         import mlflow.sklearn
 
-        trusted = list(choice.trusted) or None
-        mlflow.sklearn.save_model(kept.model, serialization_format=choice.format, skops_trusted_types=trusted, **common)
-    else:
-        _save_any(scratch, kept.model, common)
+        return partial(
+            mlflow.sklearn.save_model,
+            serialization_format=choice.format,
+            skops_trusted_types=list(choice.trusted) or None,
+            pyfunc_predict_fn=asking.methods[0],
+        )
+    if asking.methods != ("predict",) or choice.format not in OWN_FLAVORS:
+        return None
+    flavor = importlib.import_module(f"mlflow.{choice.format}")
+    more = {"model_format": "ubj"} if choice.format == "xgboost" else {}
+    return partial(flavor.save_model, **more)
 
 
-def _save_any(scratch: Path, model: Any, common: dict[str, Any]) -> None:
-    """An object that is no scikit-learn estimator but has `predict`."""
-    import cloudpickle
+def _save_parts(scratch: Path, kept: Kept, described: Described, choice: FormatChoice, common: dict[str, Any]) -> None:
     import mlflow.pyfunc
 
-    pickled = write_bytes(scratch / "model.pkl", cloudpickle.dumps(model, protocol=4))
+    module = kept.module.name if kept.module is not None else ""
+    parts = model_parts.write(
+        scratch / "model", kept.model, choice, asking=kept.asked.asking, module=module, restored=described.restored
+    )
     caller = templates.folder("package") / "python_model.py"
-    mlflow.pyfunc.save_model(python_model=str(caller), artifacts={"model": str(pickled)}, **common)
+    mlflow.pyfunc.save_model(python_model=str(caller), artifacts={"model": str(parts)}, **common)
     finish_code_model(Path(common["path"]))
 
 
@@ -120,9 +215,7 @@ def finish_code_model(folder: Path) -> None:
 
 def _forget_places(folder: Path) -> None:
     """MLflow writes down where on this machine it took the files from; what it loads is beside `MLmodel`."""
-    import mlflow.models
-
-    written = mlflow.models.Model.load(str(folder))
+    written = mlflow_model(folder)
     flavor = written.flavors["python_function"]
     flavor["model_code_path"] = Path(flavor["model_code_path"]).name
     for artifact in flavor["artifacts"].values():
@@ -130,9 +223,17 @@ def _forget_places(folder: Path) -> None:
     written.save(str(folder / "MLmodel"))
 
 
+def mlflow_model(folder: Path) -> Any:
+    import mlflow.models
+
+    return mlflow.models.Model.load(str(folder))
+
+
 def _requirements(model: Artifact, choice: FormatChoice) -> tuple[str, ...]:
     """Exact versions of what loading and predicting import. `mlflow-skinny` has all that loading a model needs."""
-    always = [requirements.pin(name) for name in ("mlflow-skinny", "numpy", "pandas", choice.format)]
+    formats = {choice.format, *(part.format for part in choice.parts)} & {"skops", "cloudpickle"}
+    formats |= {"cloudpickle"} if choice.format == "statsmodels" else set()
+    always = [requirements.pin(name) for name in ("mlflow-skinny", "numpy", "pandas", *formats)]
     return tuple(sorted({*model.details["requirements"], *always}, key=str.lower))
 
 
@@ -144,11 +245,6 @@ def code_of(scratch: Path, module: HoistedModule | None) -> list[str] | None:
 
 def _id(seed: str, model: Artifact) -> str:
     return uuid.uuid5(uuid.NAMESPACE_URL, f"{seed}/{model.digest}").hex
-
-
-def _is_estimator(model: Any) -> bool:
-    sklearn_base = sys.modules.get("sklearn.base")
-    return sklearn_base is not None and isinstance(model, sklearn_base.BaseEstimator)
 
 
 @contextmanager

@@ -4,7 +4,7 @@
     code/                       the notebook's functions and classes, when the model needs them
     package.json                what this is, where it comes from, how it is written and why
     parity.json, parity/        the proof, with the example and the notebook's predictions to make it again
-    model_card.md, plots/       what a person must know
+    model_card.md, .html, plots/  what a person must know
     checksums                   of every other file; the SHA-256 of this one is the package's digest
 
 The folder is made beside its place, proved there, and only then moved. When anything is refused nothing is there.
@@ -17,53 +17,92 @@ import json
 import math
 import platform
 import shutil
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from nb2prod.core.errors import FindingsError, NotebookFailed, NotProved, StoreError, TestsFailed, UsageError
+from nb2prod.core.errors import FindingsError, NotebookFailed, NotProved, TestsFailed, UsageError
 from nb2prod.core.model_package import ModelPackage, Parity
+from nb2prod.core.parity import brief
 from nb2prod.core.pipeline import Pipeline
-from nb2prod.core.result import Artifact, ArtifactKind, Result
-from nb2prod.stages import card, model_folder, proof
+from nb2prod.core.result import Result
+from nb2prod.language.fitted import rows_of_fit
+from nb2prod.stages import card, contract, model_folder, proof, translate
+from nb2prod.stages import kept as kept_run
+from nb2prod.stages.certificate import papers as certificate
+from nb2prod.stages.certificate import probe
+from nb2prod.stages.certificate.certify import Way, certify, with_further
+from nb2prod.stages.certificate.paths import Evidence, begin_fresh
 from nb2prod.stages.model_folder import Kept, Written
+from nb2prod.stages.provenance import origin, papers, signing, steady
+from nb2prod.stages.provenance.lock import PINS
 from nb2prod.stages.register import register as register
-from nb2prod.storage import artifacts, checksums, codec, model_formats, requirements
-from nb2prod.storage.digests import rows_of
+from nb2prod.storage import artifacts, checksums, codec
 from nb2prod.storage.files import write_text
 from nb2prod.storage.folders import replacing_folder
 
 SCHEMA = "nb2prod/package/1"
-PARITY_SCHEMA = "nb2prod/parity/1"
 MANIFEST = "package.json"
-PARITY = "parity.json"
 FORBIDDEN = frozenset("/:.%\"'\\")  # MLflow refuses them in the name of a model
 
 
 def package(
-    pipeline: Pipeline, result: Result, destination: Path, *, name: str | None = None, version: str = "1"
+    pipeline: Pipeline,
+    result: Result,
+    destination: Path,
+    *,
+    name: str | None = None,
+    version: str = "1",
+    lock: str = PINS,
+    key: Path | None = None,
+    further: Sequence[Way] = (),
 ) -> ModelPackage:
-    """Make the package of a run at `destination`, which may hold an earlier package. Raises when it is not proved."""
+    """Make the package of a run at `destination`, which may hold an earlier package. Raises when it is not proved.
+
+    `lock` says where the lock's hashes come from (`provenance.lock`); `key` is a private key to sign the package with;
+    `further` are paths to prove beside the cheap ones.
+    """
     called = name_of(pipeline, name)
     refuse_unfinished(pipeline, result)
     refuse_destination(destination)
-    model = _artifact(pipeline, result, "model")
-    _refuse_other_environment(model)
+    model = kept_run.artifact_of(pipeline, result, "model")
+    kept_run.refuse_other_environment(model)
     with (
         proof.mlflow_settings(),
         proof.Prover(model.details["requirements"]) as prover,
-        _loaded(pipeline, result, model) as kept,
+        kept_run.loaded(pipeline, result, model) as kept,
         replacing_folder(destination.absolute()) as folder,
     ):
         written = model_folder.write(folder, kept, moment=_moment(result), seed=result.run)
-        parity = _proved(prover, folder, kept, written)
-        manifest = _manifest(pipeline, result, called, version, kept, written, parity)
-        _write_papers(folder, manifest, parity, pipeline, result)
-        digest = checksums.write(folder)
-    return as_package(manifest, destination, digest)
+        steady.make_steady(folder)
+        evidence = _evidence(folder, kept, written, result)
+        begin_fresh(prover, evidence)
+        contract.write(folder, kept, written, pipeline.notebook)
+        translation = translate.translate(folder, kept, written)
+        carried = papers.carry(folder, written.requirements, lock)
+        studied = card.study(result, kept)
+        parity = _proved(lambda: certify(prover, evidence), kept, written)
+        translation, was_dropped = translate.proved(folder, translation, parity)
+        if was_dropped:
+            carried = papers.carry(folder, written.requirements, lock)
+        more = carried.told(folder) | {"onnx": codec.plain(translation)}
+
+        def finish(parity: Parity) -> tuple[dict[str, Any], str]:
+            manifest = _manifest(pipeline, result, called, version, kept, written, parity) | more
+            _write_papers(folder, manifest, parity, pipeline, result, studied)
+            papers.write_papers(folder, manifest, carried, result.datasets)
+            return manifest, checksums.write(folder)
+
+        manifest, digest = finish(parity)
+        if further:
+            parity = _proved(lambda: with_further(parity, evidence, further), kept, written)
+            manifest, digest = finish(parity)
+        if key is not None:
+            signing.sign(folder, key)
+    made = dataclasses.replace(as_package(manifest, destination, digest), run=result.run)
+    origin.note(Path(result.directory), made)
+    return made
 
 
 def as_package(manifest: Mapping[str, Any], folder: Path, digest: str) -> ModelPackage:
@@ -93,8 +132,13 @@ def refuse_unfinished(pipeline: Pipeline, result: Result) -> None:
             raise FindingsError(
                 f"no step is tagged {tag}:NAME, so there is nothing to package",
                 where=str(pipeline.notebook.path),
-                fix=f"tag the step that makes the {tag} with {tag}:NAME",
+                fix=f"tag the step that makes the {tag} with {tag}:{_name_for(tag, pipeline)}",
             )
+
+
+def _name_for(tag: str, pipeline: Pipeline) -> str:
+    """What to tag: for the example the frame that `fit` got, where it has a name."""
+    return (rows_of_fit(pipeline) if tag == "example" else "") or "NAME"
 
 
 def name_of(pipeline: Pipeline, name: str | None) -> str:
@@ -119,7 +163,7 @@ def refuse_destination(destination: Path) -> None:
         raise UsageError("the destination is a file", where=where, fix="name a new folder")
     if _schema(destination) != SCHEMA:
         raise UsageError("the destination exists and is not a package", where=where, fix="name a new folder")
-    ours = {*checksums.named(destination), checksums.FILE, checksums.LEFT_BY_MLFLOW}
+    ours = {*checksums.named(destination), *checksums.UNNAMED}
     there = {path.relative_to(destination).as_posix() for path in destination.rglob("*") if not path.is_dir()}
     if there - ours:
         other = sorted(there - ours)[0]
@@ -139,101 +183,25 @@ def _schema(folder: Path) -> str:
     return str(content.get("schema", "")) if isinstance(content, dict) and has_checksums else ""
 
 
-def _artifact(pipeline: Pipeline, result: Result, kind: ArtifactKind) -> Artifact:
-    tagged = pipeline.example if kind == "example" else pipeline.model
-    found = result.artifact(kind, tagged[1] if tagged else None)
-    if found is None:
-        raise StoreError(f"the run kept no {kind}", where=result.directory, fix="run the notebook again")
-    return found
+def _evidence(folder: Path, kept: Kept, written: Written, result: Result) -> Evidence:
+    """What the paths are compared with, frozen in the package."""
+    found = probe.kept(result)
+    if found is not None:
+        found = probe.write(probe.described(found, written.described.example), folder)
+    return Evidence(folder, written.example, kept.predictions, found)
 
 
-def _refuse_other_environment(model: Artifact) -> None:
-    """The package is written and proved with the libraries that are here; they must be those of the run."""
-    here, there = platform.python_version_tuple()[:2], tuple(str(model.details["python"]).split(".")[:2])
-    if here != there:
-        raise _other_environment(f"Python {'.'.join(there)}", f"Python {'.'.join(here)}")
-    for pin in model.details["requirements"]:
-        distribution = pin.partition("==")[0]
-        installed = requirements.pin(distribution)
-        if installed != pin:
-            raise _other_environment(pin, installed or f"no {distribution}")
-    if model.details["local"]:
-        listed = ", ".join(model.details["local"])
-        raise UsageError(
-            f"the model needs the module {listed}, which no installed package has, so it cannot travel with the model",
-            fix="put its functions and classes into a functions cell, or install it as a package",
-        )
-
-
-def _other_environment(there: str, here: str) -> UsageError:
-    return UsageError(
-        f"the notebook ran with {there}, and here is {here}",
-        fix="run nb2prod in the environment of the notebook's kernel",
-    )
-
-
-@contextmanager
-def _loaded(pipeline: Pipeline, result: Result, model: Artifact) -> Iterator[Kept]:
-    """Model, example and predictions as the run kept them, with the notebook's module importable meanwhile."""
-    predictions = _artifact(pipeline, result, "predictions")
-    if predictions.details["stochastic"]:
-        raise NotProved(
-            f"the model {model.name} predicts something else each time, so nothing can be proved of it",
-            fix="give it a random_state, or make predict deterministic",
-        )
-    module = pipeline.module if model.details["uses"] else None
-    run = Path(result.directory)
-    with nullcontext() if module is None else model_formats.importable(module), warnings.catch_warnings():
-        example = _read(run, _artifact(pipeline, result, "example"))
-        kept = Kept(_read(run, model), model, example, _read(run, predictions), module)
-        _refuse_answer(kept)
-        yield kept
-
-
-def _read(run: Path, artifact: Artifact) -> Any:
-    return artifacts.read(run / artifact.path, artifact.digest)
-
-
-def _refuse_answer(kept: Kept) -> None:
-    import numpy as np
-    from pandas import isna
-
-    expected, given = rows_of(kept.example), rows_of(kept.predictions)
-    if expected == 0:
-        raise NotProved("the example has no rows, so nothing can be proved with it", fix="tag data with rows")
-    if expected != given:
-        raise NotProved(
-            f"the model gives {given} predictions for the {expected} rows of the example",
-            fix="predict must give one answer a row",
-        )
-    missing = int(np.asarray(isna(np.asarray(kept.predictions, dtype=object))).sum())
-    if missing:
-        raise NotProved(
-            f"{missing} of the model's predictions on the example are missing (NaN)",
-            fix="handle missing values inside the model, or take such rows out of the example",
-        )
-
-
-def _proved(prover: proof.Prover, folder: Path, kept: Kept, written: Written) -> Parity:
-    """Raises NotProved unless the package answers as the notebook did."""
-    advice = _advice(kept, written)
+def _proved(prove: Callable[[], Parity], kept: Kept, written: Written) -> Parity:
+    """Raises NotProved unless the package answers as the notebook did, on every path."""
     try:
-        parity = proof.prove(prover, folder, written.example, kept.predictions)
+        return prove()
     except NotProved as error:
-        raise NotProved(error.what, fix=advice) from error
-    if parity.verdict in ("equal", "tolerant"):
-        return parity
-    path = parity.paths[0]
-    how = f"{path.flips} flipped" if path.flips else f"by up to {path.difference:g}"
-    raise NotProved(
-        f"in a fresh process the package predicts otherwise than the notebook for {path.rows - path.exact} of "
-        f"{path.rows} rows ({how}); it is not released",
-        fix=advice,
-    )
+        what = f"{error.what}; it is not released" if "otherwise than" in error.what else error.what
+        raise NotProved(what, fix=_advice(kept, written)) from error
 
 
 def _advice(kept: Kept, written: Written) -> str:
-    if written.described.conversions:
+    if written.described.conversions and not written.described.restored:
         return f"do in the notebook, before fit, what the signature needs: {'; '.join(written.described.conversions)}"
     return "let the model depend on nothing but its input: no global, file, time or random number of the notebook"
 
@@ -246,19 +214,20 @@ def _manifest(
         "schema": SCHEMA,
         "name": name,
         "version": version,
-        "created": _moment(result).isoformat(timespec="seconds"),
-        "run": result.run,
+        **steady.created(),
         "notebook": pipeline.notebook.path.name,
         "notebook_digest": pipeline.notebook.digest,
         "model_type": kept.artifact.details["type"],
         "format": written.format,
+        "asking": kept.asked.asking,
+        "classes": kept.artifact.details.get("classes", []),
         "module": kept.module.name if kept.module is not None else "",
         "signature": {"inputs": written.described.signature.inputs.to_dict()},
         "conversions": written.described.conversions,
         "metrics": result.metrics,
         "parameters": _parameters(pipeline, result),
         "requirements": written.requirements,
-        "parity": parity,
+        "parity": brief(parity),
         "python": platform.python_version(),
     }
     return dict(finite(codec.plain(content)))
@@ -285,12 +254,17 @@ def finite(value: Any) -> Any:
 
 
 def _write_papers(
-    folder: Path, manifest: Mapping[str, Any], parity: Parity, pipeline: Pipeline, result: Result
+    folder: Path,
+    manifest: Mapping[str, Any],
+    parity: Parity,
+    pipeline: Pipeline,
+    result: Result,
+    studied: card.Studied,
 ) -> None:
     write_json(folder / MANIFEST, manifest)
-    write_json(folder / PARITY, {"schema": PARITY_SCHEMA, **codec.plain(parity)})
+    certificate.write(folder, parity, str(manifest["name"]))
     plots = _copy_plots(folder, result)
-    write_text(folder / "model_card.md", card.render(manifest, parity, pipeline, result, plots))
+    card.write(folder, manifest, parity, pipeline, result, plots, studied)
 
 
 def write_json(path: Path, content: Any) -> None:

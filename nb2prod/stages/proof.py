@@ -1,12 +1,12 @@
-"""The proof: a fresh process that has nothing of the notebook loads the package and predicts what the notebook did.
+"""The process that proves: it has nothing of the notebook, loads the package and is asked what the notebook was asked.
 
-The process is started early and imports MLflow meanwhile, see `_prove`. What it answers is compared value by value:
-`equal` when all are the same, `tolerant` when floats differ by no more than one part in 10^12, else `different`.
+It is started early and imports MLflow meanwhile, see `_prove`. What it answers `certificate` compares value by value.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -19,12 +19,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from nb2prod.core.errors import NotProved, WorkerLost
-from nb2prod.core.model_package import Parity, PathParity, Verdict
+from nb2prod.core.outcome import Outcome, from_json
+from nb2prod.core.parity import Parity
+from nb2prod.stages.certificate.compare import compared
 from nb2prod.storage import artifacts, digests
 from nb2prod.storage.artifacts import Stored
 
-PATH = "fresh process"
-TOLERANCE = 1e-12
+log = logging.getLogger(__name__)
 SCRIPT = Path(__file__).with_name("_prove.py")
 # MLflow tells nobody, draws no bars, looks at no uv.lock of the folder we are in, and asks no package index
 MLFLOW = {
@@ -38,14 +39,26 @@ MLFLOW = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """What a package predicts on the example, and what becomes of the rows of the probe set."""
+
     predictions: Any
     environment: Mapping[str, str]
+    outcomes: tuple[Outcome, ...] = ()
+
+
+class NotInstalled(Exception):
+    """The process that proves lacks this module."""
 
 
 class Prover:
     """One fresh process for one package with these requirements; it ends with the `with`."""
 
-    def __init__(self, requirements: Iterable[str]) -> None:
+    def __init__(self, requirements: Iterable[str] | None, *, python: Path | None = None) -> None:
+        """None as `requirements`: the model itself is not asked for, and nothing is imported for it."""
+        self._python = str(python or sys.executable)
+        if requirements is None:
+            self._modules: tuple[str, ...] = ()
+            return
         uses_sklearn = any(pin.startswith("scikit-learn==") for pin in requirements)
         self._modules = ("mlflow.pyfunc", "mlflow.sklearn", "skops.io") if uses_sklearn else ("mlflow.pyfunc",)
 
@@ -55,7 +68,7 @@ class Prover:
         (home / "empty").mkdir()
         self._said = (home / "said").open("w+", encoding="utf-8", errors="replace")
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-B", str(SCRIPT), *self._modules],
+            [self._python, "-I", "-B", str(SCRIPT), *self._modules],
             cwd=home / "empty",
             env={**os.environ, **MLFLOW},
             stdin=subprocess.PIPE,
@@ -64,6 +77,9 @@ class Prover:
             text=True,
             encoding="utf-8",
         )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._asking, self._told = self._process.stdin, self._process.stdout
         return self
 
     def __exit__(
@@ -75,24 +91,45 @@ class Prover:
         self._said.close()
         self._folder.cleanup()
 
+    def send(self, package: Path, what: str, **details: Any) -> None:
+        """Ask without waiting for the reply: the process works while we do. One `reply` for each."""
+        line = json.dumps({"do": what, "package": str(package.absolute()), **details}) + "\n"
+        try:
+            self._asking.write(line)
+            self._asking.flush()
+        except (BrokenPipeError, ValueError):
+            log.debug("the process that proves has ended; its reply will say so")
+
+    def reply(self, package: Path) -> dict[str, Any]:
+        """Raises WorkerLost when the process has died, NotInstalled when it lacks a module."""
+        line = self._told.readline()
+        if not line:
+            self._process.wait()
+            raise WorkerLost(f"the process that proves the package died: {self._last_words()}", where=str(package))
+        found: dict[str, Any] = json.loads(line)
+        if "missing" in found:
+            raise NotInstalled(str(found["missing"]).partition(".")[0])
+        return found
+
     def ask(self, package: Path, example: Stored) -> Answer:
         """What the package predicts on the example. Raises NotProved when it cannot be loaded or cannot predict."""
-        request = {
-            "package": str(package.absolute()),
-            "example": str(example.path.absolute()),
-            "digest": example.digest,
-            "answer": str(Path(self._folder.name) / "answer"),
-        }
+        self.send(package, "answer", **self.about_example(example))
+        return self.answer(package)
+
+    def about_example(self, example: Stored) -> dict[str, str]:
+        place = str(Path(self._folder.name) / "answer")
+        return {"example": str(example.path.absolute()), "digest": example.digest, "answer": place}
+
+    def answer(self, package: Path) -> Answer:
+        """The reply to a question about the example."""
         try:
-            reply, _ = self._process.communicate(json.dumps(request) + "\n")
-        except BrokenPipeError:
-            reply = ""
-        if not reply:
-            raise WorkerLost(f"the process that proves the package died: {self._last_words()}", where=str(package))
-        answer = json.loads(reply)
-        if "error" in answer:
-            raise NotProved(f"in a fresh process the package cannot predict on the example: {answer['error']}")
-        return Answer(artifacts.read(Path(answer["path"]), answer["digest"]), answer["environment"])
+            found = self.reply(package)
+        except NotInstalled as error:
+            found = {"error": f"the module {error} is not installed"}
+        if "error" in found:
+            raise NotProved(f"in a fresh process the package cannot predict on the example: {found['error']}")
+        predictions = artifacts.read(Path(found["path"]), found["digest"])
+        return Answer(predictions, found["environment"], tuple(map(from_json, found.get("outcomes", ()))))
 
     def _last_words(self) -> str:
         self._said.seek(0)
@@ -123,59 +160,3 @@ def prove(prover: Prover, package: Path, example: Stored, expected: Any) -> Pari
         paths=(path,),
         environment=dict(answer.environment),
     )
-
-
-def compared(expected: Any, actual: Any) -> PathParity:
-    """Two answers of a model, row by row. Raises NotProved when they are not of one shape and kind."""
-    import numpy as np
-
-    if _labels(expected) != _labels(actual):
-        raise NotProved(f"the package predicts {_labels(actual)}, the notebook {_labels(expected)}")
-    one, other = np.asarray(expected), np.asarray(actual)
-    if one.shape != other.shape or _kind(one) != _kind(other):
-        raise NotProved(
-            f"the package predicts {other.dtype} of shape {other.shape}, the notebook {one.dtype} of shape {one.shape}"
-        )
-    rows = one.shape[0] if one.ndim else 1
-    same = _same(one, other).reshape(rows, -1).all(axis=1)
-    exact = int(same.sum())
-    if one.dtype.kind not in "fc":
-        return PathParity(PATH, rows, exact, _difference(one, other), rows - exact, _verdict(exact == rows, False))
-    close = bool(np.isclose(other, one, rtol=TOLERANCE, atol=0.0, equal_nan=True).all())
-    return PathParity(PATH, rows, exact, _difference(one, other), 0, _verdict(exact == rows, close))
-
-
-def _verdict(equal: bool, close: bool) -> Verdict:
-    return "equal" if equal else "tolerant" if close else "different"
-
-
-def _labels(value: Any) -> str:
-    """What is not in the values: the kind of container, and a frame's columns."""
-    columns = f" with columns {list(value.columns)}" if hasattr(value, "columns") else ""
-    return f"{type(value).__name__}{columns}"
-
-
-def _kind(array: Any) -> str:
-    kind = str(array.dtype.kind)
-    return "text or objects" if kind in "OUT" else kind
-
-
-def _same(one: Any, other: Any) -> Any:
-    import numpy as np
-
-    equal = np.asarray(one == other)
-    if one.dtype.kind in "fc":
-        return equal | (np.isnan(one) & np.isnan(other))
-    return equal
-
-
-def _difference(one: Any, other: Any) -> float:
-    """The largest absolute difference; 0.0 for what is not a number, whose differences are counted as flips."""
-    import numpy as np
-
-    if one.dtype.kind not in "iufc" or not one.size:
-        return 0.0
-    kind = np.complex128 if one.dtype.kind == "c" else np.float64
-    gap = np.abs(one.astype(kind) - other.astype(kind))
-    gap[_same(one, other)] = 0.0
-    return float(np.nanmax(gap)) if not np.isnan(gap).all() else 0.0

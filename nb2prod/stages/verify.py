@@ -8,97 +8,96 @@ Where that matters, compare the digest with one that was kept elsewhere.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from nb2prod.core.errors import NotProved
-from nb2prod.core.model_package import ModelPackage, Parity
-from nb2prod.core.pipeline import HoistedModule
-from nb2prod.stages import proof
-from nb2prod.stages.model_folder import CODE, EXAMPLE, PREDICTIONS
-from nb2prod.stages.package import MANIFEST, PARITY, SCHEMA, as_package
-from nb2prod.storage import artifacts, checksums, codec, model_formats
+from nb2prod.core.model_package import ModelPackage, Parity, PathParity
+from nb2prod.core.parity import ONNX, brief
+from nb2prod.core.policy import Policy
+from nb2prod.stages import admission, proof
+from nb2prod.stages.certificate import probe
+from nb2prod.stages.certificate.certify import differs
+from nb2prod.stages.certificate.client import Client, check_client
+from nb2prod.stages.certificate.elsewhere import batch
+from nb2prod.stages.certificate.examine import Examined, examine
+from nb2prod.stages.certificate.papers import PARITY
+from nb2prod.stages.certificate.paths import Evidence
+from nb2prod.stages.model_folder import EXAMPLE, PREDICTIONS
+from nb2prod.stages.package import MANIFEST
+from nb2prod.stages.read_package import described
+from nb2prod.stages.read_package import read_package as read_package
+from nb2prod.storage import artifacts, checksums, codec
 from nb2prod.storage.artifacts import FORMATS, Stored
-
-LOADERS = ("mlflow.sklearn", "mlflow.pyfunc.loaders.code_model")
-
-
-def verify_package(folder: Path) -> Parity:
-    """The proof, made again. Raises NotProved when a file is not as it was made, or the package answers otherwise."""
-    package = read_package(folder)
-    stated = codec.build(Parity, _without_schema(_json(folder, PARITY)))
-    if stated != package.parity:
-        raise _refused(folder, f"{PARITY} and {MANIFEST} say different things of the proof")
-    example = _stored(folder, EXAMPLE)
-    predictions = _stored(folder, PREDICTIONS)
-    with proof.Prover(package.requirements) as prover:
-        parity = proof.prove(prover, folder, example, artifacts.read(predictions.path, predictions.digest))
-    return _agreed(folder, stated, parity)
+from nb2prod.storage.files import digest_of
 
 
-def read_package(folder: Path) -> ModelPackage:
-    """A package from its folder: every checksum holds, and nothing of it was loaded."""
-    digest = checksums.verify(folder)
-    manifest = _json(folder, MANIFEST)
-    if manifest.get("schema") != SCHEMA:
-        raise _refused(folder, f"{MANIFEST} is not of the schema {SCHEMA}")
-    _refuse_forged(folder, manifest)
-    return as_package(manifest, folder, digest)
+def verify_package(
+    folder: Path, *, only: Iterable[str] = (), other_versions: bool = False, policy: Policy | None = None
+) -> Parity:
+    """The proof, made again. Raises NotProved when a file is not as it was made, or a path answers otherwise."""
+    examined = examine_package(folder, only=only, other_versions=other_versions, policy=policy)
+    if examined.problems:
+        raise not_proved(folder, examined)
+    return examined.found
 
 
-def _refuse_forged(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """`MLmodel` says what is loaded and how; it may say only what nb2prod writes."""
-    import yaml
+def examine_package(
+    folder: Path, *, only: Iterable[str] = (), other_versions: bool = False, policy: Policy | None = None
+) -> Examined:
+    """What of a package's certificate holds here, path by path. Raises NotProved before anything of it is loaded when
+    a file is not as it was made, and when it cannot be loaded.
 
-    try:
-        flavors = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))["flavors"]
-        loader = flavors["python_function"]["loader_module"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise _refused(folder, "MLmodel describes no model with the python_function flavor") from error
-    if loader not in LOADERS:
-        raise _refused(folder, f"MLmodel asks for the loader {loader}")
-    for flavor in flavors.values():
-        _refuse_places(folder, flavor)
-    sklearn = flavors.get("sklearn", {})
-    if sklearn and sklearn.get("serialization_format") != manifest["format"]["format"]:
-        raise _refused(folder, f"MLmodel and {MANIFEST} say different things of the format")
-    _refuse_trust(folder, sklearn.get("skops_trusted_types") or [], manifest)
+    `only` names paths, none means all that can be tried offline; `other_versions` lets libraries differ while the
+    numbers hold. `policy` says what may be loaded, None: the one that is found. What is examined is a copy.
+    """
+    with admission.admitted(folder, policy) as checked:
+        return _examined(checked, only, other_versions)
 
 
-def _refuse_places(folder: Path, flavor: Mapping[str, Any]) -> None:
-    if flavor.get("code") not in (None, CODE):
-        raise _refused(folder, f"MLmodel takes code from {flavor['code']}")
-    places = [flavor.get(key) for key in ("data", "model_path", "pickled_model", "model_code_path")]
-    places += [artifact.get(key) for artifact in (flavor.get("artifacts") or {}).values() for key in ("path", "uri")]
-    for place in (PurePosixPath(str(place or ".")) for place in places):
-        if place.is_absolute() or ".." in place.parts:
-            raise _refused(folder, f"MLmodel names {place}, which is outside of the package")
+def examine_client(folder: Path, client: Client, *, policy: Policy | None = None) -> PathParity:
+    """The path of somebody's own client. Raises NotProved when it does not hold."""
+    with admission.admitted(folder, policy) as checked, proof.mlflow_settings():
+        package, stated = _stated(checked)
+        runtime = "onnx" if stated.path(ONNX) is not None else "mlflow"
+        with proof.Prover(package.requirements if runtime == "mlflow" else None) as prover:
+            path = check_client(prover, _evidence(checked), runtime, client)
+    if not path.holds:
+        raise NotProved(differs(path), where=str(folder), fix="send every value with all its digits, in its own type")
+    return path
 
 
-def _refuse_trust(folder: Path, trusted: list[str], manifest: Mapping[str, Any]) -> None:
-    if sorted(trusted) != sorted(manifest["format"]["trusted"]):
-        raise _refused(folder, f"MLmodel and {MANIFEST} trust different types")
-    name = manifest["module"]
-    for kind in trusted:
-        home, _, last = kind.rpartition(".")
-        module = HoistedModule(name, "", (last,)) if name and home == name else None
-        if not model_formats.is_trusted(kind, module):
-            raise _refused(folder, f"MLmodel trusts {kind}, which is not on the list of types to trust")
-
-
-def _agreed(folder: Path, stated: Parity, found: Parity) -> Parity:
-    if (stated.input_digest, stated.output_digest) != (found.input_digest, found.output_digest):
-        raise _refused(folder, f"{PARITY} is about another example or other predictions")
-    if found.verdict not in ("equal", "tolerant"):
-        path = found.paths[0]
-        raise NotProved(
-            f"the package predicts otherwise than it did when it was made, for {path.rows - path.exact} of "
-            f"{path.rows} rows",
-            where=str(folder),
-            fix="compare the environment with the one in parity.json",
+def _examined(folder: Path, only: Iterable[str], other_versions: bool) -> Examined:
+    package, stated = _stated(folder)
+    with proof.mlflow_settings():
+        return examine(
+            package.requirements, stated, _evidence(folder), only=only, other_versions=other_versions, batch=batch
         )
-    return found
+
+
+def _stated(folder: Path) -> tuple[ModelPackage, Parity]:
+    package = described(folder, digest_of(folder / checksums.FILE))
+    stated = codec.build(Parity, _without_schema(_json(folder, PARITY)))
+    if brief(stated) != package.parity:
+        raise _refused(folder, f"{PARITY} and {MANIFEST} say different things of the proof")
+    return package, stated
+
+
+def _evidence(folder: Path) -> Evidence:
+    predictions = _stored(folder, PREDICTIONS)
+    expected = artifacts.read(predictions.path, predictions.digest)
+    return Evidence(folder, _stored(folder, EXAMPLE), expected, probe.read(folder))
+
+
+def not_proved(folder: Path, examined: Examined) -> NotProved:
+    """All that does not hold, as one error."""
+    first, *more = [problem.what for problem in examined.problems]
+    return NotProved(
+        "\n  ".join([first, *more]),
+        where=str(folder),
+        fix="compare the environment with the one in parity.json; make the package again where it is meant to be so",
+    )
 
 
 def _stored(folder: Path, stem: str) -> Stored:

@@ -2,6 +2,8 @@
 
 A folder is whole when writing its checksums again gives the very same bytes. So a changed, missing or added file is
 found, and so is a change in `checksums` itself; links and anything else that is no plain file are refused.
+
+One file may be there that no line names: the signature, which is about `checksums` and all that it names.
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ from nb2prod.storage.files import digest_of, write_bytes
 FILE = "checksums"
 # MLflow writes it into its own copy of a registered model
 LEFT_BY_MLFLOW = "registered_model_meta"
+SIGNATURE = "signature.json"
+UNNAMED = frozenset({FILE, LEFT_BY_MLFLOW, SIGNATURE})
 LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 def write(folder: Path) -> str:
     """Write `checksums`; returns its SHA-256, which is the folder's digest."""
-    content = _content({name: digest_of(folder / name) for name in sorted(_files(folder)) if name != FILE})
+    content = _content({name: digest_of(folder / name) for name in sorted(_files(folder)) if name not in UNNAMED})
     write_bytes(folder / FILE, content)
     return hashlib.sha256(content).hexdigest()
 
@@ -39,7 +43,7 @@ def verify(folder: Path) -> str:
     raw = (folder / FILE).read_bytes()
     stated = _stated(folder, raw)
     missing = sorted(stated.keys() - files)
-    extra = sorted(files - stated.keys() - {FILE, LEFT_BY_MLFLOW})
+    extra = sorted(files - stated.keys() - UNNAMED)
     if missing:
         raise _not_whole(folder, f"the file {missing[0]} is missing")
     if extra:

@@ -1,16 +1,20 @@
-"""How a model is written: skops when every type in it is on our list, else cloudpickle, and the reason for either.
+"""How a model is written, and why: skops when every type in it is on our list, a library's own format, or cloudpickle.
 
 A skops file holds no code, only names of types with their state, and loading it makes nothing but the types that the
 reader trusts. MLflow's default trusts what skops trusts, which leaves out trees, forests, neighbours, searches and
 everything of the notebook; the policy here is our own:
 
-* classes of scikit-learn, scipy and numpy (`FAMILIES`), because they are libraries that the model needs anyway;
-* functions of these only when they compute and do nothing else: not those that read, write, load or run something;
+* classes of scikit-learn, scipy and numpy, because they are libraries that the model needs anyway, and functions of
+  these, but only what computes and does nothing else (`trusted_names`);
+* the models of LightGBM and XGBoost by their names, within a pipeline or a search, and nothing else of these;
 * the few builtins that models hold;
 * classes and functions of the notebook's own module, which travels in the package beside the model.
 
 What is trusted is written down by name in the package. A model that skops cannot write, or that comes back from skops
 as something else, is written with cloudpickle, whose files can run any code when they are loaded.
+
+Models of XGBoost and boosters of LightGBM are written in the formats of these libraries, which hold no code either.
+Statsmodels has none but a pickle.
 """
 
 from __future__ import annotations
@@ -19,38 +23,43 @@ import copy
 import re
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from nb2prod.core.errors import NotProved
 from nb2prod.core.model_package import FormatChoice
 from nb2prod.core.pipeline import HoistedModule
+from nb2prod.storage import trusted_names
 from nb2prod.storage.digests import digest
 
-FAMILIES = ("sklearn", "numpy", "scipy")
+Answer = Callable[[Any, Any], Any]  # of a model and rows
 BUILTINS = re.compile(
-    r"builtins\.(bool|bytes|complex|dict|float|frozenset|int|list|range|set|slice|str|tuple|type|abs|len|max|min|round)"
+    r"builtins\.(bool|bytearray|bytes|complex|dict|float|frozenset|int|list|range|set|slice|str|tuple|type|abs|len|max|min|round)"
     r"|collections\.(OrderedDict|defaultdict)|functools\.partial"
 )
-# what exists to read, write, fetch, compile, test or run something, or calls a function that it is given
-REFUSED_MODULES = re.compile(
-    r"(numpy\.(testing|f2py|ctypeslib|distutils|lib\._?(npyio|format|utils|datasource)\w*|_?core\._?internal)"
-    r"|scipy\.(io|datasets|_lib)|sklearn\.(datasets|externals|utils\._testing|utils\._show_versions))(\.|$)"
-)
-REFUSED_NAMES = re.compile(
-    r"numpy\.(load|loadtxt|save|savetxt|savez|savez_compressed|fromfile|fromregex|genfromtxt|memmap"
-    r"|frompyfunc|vectorize|apply_along_axis|apply_over_axes|fromfunction|fromiter|piecewise)"
+# what a booster within a scikit-learn model is made of
+BOOSTERS = re.compile(
+    r"lightgbm\.(sklearn\.LGBM(Classifier|Regressor|Ranker|Model)|basic\.Booster)"
+    r"|xgboost\.(sklearn\.XGB(RF)?(Classifier|Regressor|Ranker|Model)|core\.Booster)"
 )
 
 
-def choose(model: Any, module: HoistedModule | None = None, example: Any = None) -> FormatChoice:
+def predict(model: Any, rows: Any) -> Any:
+    return model.predict(rows)
+
+
+def choose(
+    model: Any, module: HoistedModule | None = None, example: Any = None, *, answer: Answer = predict
+) -> FormatChoice:
     """The format of a fitted model. `module` is the notebook's, when the model needs it, and is importable now.
 
-    With an `example`, the model that skops gives back must predict on it what the model predicts.
+    With an `example`, the model that skops gives back must give the `answer` on it that the model gives.
     """
-    sklearn_base = sys.modules.get("sklearn.base")
-    if sklearn_base is None or not isinstance(model, sklearn_base.BaseEstimator):
+    own = _own_format(model)
+    if own is not None:
+        return own
+    if not is_estimator(model) and not _is_collection(model):
         kind = type_name(type(model))
         return FormatChoice("cloudpickle", f"{kind} is no scikit-learn estimator, and skops is for those")
     try:
@@ -61,7 +70,7 @@ def choose(model: Any, module: HoistedModule | None = None, example: Any = None)
     if refused:
         listed = ", ".join(refused)
         return FormatChoice("cloudpickle", f"it holds what is not on the list of types to trust: {listed}")
-    difference = _difference(model, raw, needed, example)
+    difference = _difference(model, raw, needed, example, answer)
     if difference:
         return FormatChoice("cloudpickle", difference)
     trusted = f", {len(needed)} of them beyond skops' own list" if needed else ""
@@ -73,11 +82,14 @@ def is_trusted(name: str, module: HoistedModule | None = None) -> bool:
     home, _, last = name.rpartition(".")
     if module is not None and home == module.name:
         return last in module.names
-    if BUILTINS.fullmatch(name):
+    if BUILTINS.fullmatch(name) or BOOSTERS.fullmatch(name):
         return True
-    if home.partition(".")[0] not in FAMILIES or REFUSED_MODULES.match(name) or REFUSED_NAMES.fullmatch(name):
-        return False
-    return _computes(home, last)
+    return trusted_names.computes(name)
+
+
+def is_booster(name: str) -> bool:
+    """Whether this is a model of XGBoost or LightGBM, which MLflow's flavor for it may make by its name."""
+    return BOOSTERS.fullmatch(name) is not None
 
 
 def type_name(kind: type) -> str:
@@ -126,7 +138,7 @@ def _dumped(model: Any) -> tuple[bytes, tuple[str, ...]]:
     return raw, tuple(skops.io.get_untrusted_types(data=raw))
 
 
-def _difference(model: Any, raw: bytes, trusted: tuple[str, ...], example: Any) -> str:
+def _difference(model: Any, raw: bytes, trusted: tuple[str, ...], example: Any, answer: Answer) -> str:
     """What makes the model that skops gives back another one; empty when nothing does."""
     import skops.io
 
@@ -136,28 +148,38 @@ def _difference(model: Any, raw: bytes, trusted: tuple[str, ...], example: Any) 
         return f"skops cannot read what it wrote: {_first_line(error)}"
     if type(loaded) is not type(model):
         return f"skops gives back a {type_name(type(loaded))}"
-    lost = sorted(vars(model).keys() - vars(loaded).keys())
+    lost = sorted(vars(model).keys() - vars(loaded).keys()) if is_estimator(model) else ()
     if lost:
         return f"skops loses the attribute {lost[0]}"
-    if example is None or _predicted(loaded, example) == _predicted(model, example):
+    if example is None:
+        return ""
+    if digest(answer(loaded, copy.deepcopy(example))) == digest(answer(model, copy.deepcopy(example))):
         return ""
     return "the model that skops gives back predicts something else"
 
 
-def _predicted(model: Any, example: Any) -> str:
-    return digest(model.predict(copy.deepcopy(example)))
+def is_estimator(model: Any) -> bool:
+    sklearn_base = sys.modules.get("sklearn.base")
+    return sklearn_base is not None and isinstance(model, sklearn_base.BaseEstimator)
 
 
-def _computes(home: str, last: str) -> bool:
-    """Whether a name of one of the families is a class, or a function that is part of its public interface."""
-    try:
-        found = getattr(sys.modules.get(home) or __import__(home, fromlist=[last]), last)
-    except (ImportError, AttributeError):
-        return False
-    if isinstance(found, type):
-        return True
-    public = not any(part.startswith("_") for part in (*home.split("."), last))
-    return callable(found) and public
+def _is_collection(value: Any) -> bool:
+    """Of estimators, arrays and plain values, which skops writes as well; as a model only beside a function."""
+    numpy = sys.modules.get("numpy")
+    arrays = (numpy.ndarray, numpy.generic) if numpy is not None else ()
+    return type(value) in (dict, list, tuple, set) or isinstance(value, arrays)
+
+
+def _own_format(model: Any) -> FormatChoice | None:
+    """The format of the library that the model is of."""
+    home, name = type(model).__module__, type(model).__name__
+    if home in ("xgboost.sklearn", "xgboost.core") and BOOSTERS.fullmatch(f"{home}.{name}"):
+        return FormatChoice("xgboost", "XGBoost's own format (ubj) holds the model, and no code")
+    if (home, name) == ("lightgbm.basic", "Booster"):
+        return FormatChoice("lightgbm", "LightGBM's own format (text) holds the model, and no code")
+    if home.startswith("statsmodels.") and hasattr(model, "remove_data"):
+        return FormatChoice("statsmodels", "statsmodels has no format of its own but a pickle")
+    return None
 
 
 def _first_line(error: Exception) -> str:

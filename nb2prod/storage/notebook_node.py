@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from json.encoder import encode_basestring
 from typing import Any
 
 SPLIT = ("application/javascript", "image/svg+xml")  # kinds of data, beside text, whose lines are written one by one
@@ -67,6 +68,16 @@ class NotebookText:
 
 
 def _indented(value: Any, depth: int) -> str:
+    """What `json.dumps(…, indent=1, sort_keys=True)` writes, at that depth; that goes through many small steps."""
+    inner = "\n" + " " * (depth + 1)
+    if type(value) is str:
+        return encode_basestring(value)
+    if isinstance(value, Mapping) and value and all(type(name) is str for name in value):
+        parts = [f"{encode_basestring(name)}: {_indented(value[name], depth + 1)}" for name in sorted(value)]
+        return "{" + inner + f",{inner}".join(parts) + inner[:-1] + "}"
+    if isinstance(value, list) and value:
+        parts = [_indented(item, depth + 1) for item in value]
+        return "[" + inner + f",{inner}".join(parts) + inner[:-1] + "]"
     text = json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, separators=(",", ": "))
     return text.replace("\n", "\n" + " " * depth)
 

@@ -45,6 +45,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         keep_trailing_newline=False,
     )
     environment.filters |= {"code": code, "link": link, "prose": prose, "shell": shell}
+    environment.filters |= {"markdown_html": markdown_html, "shell_text": shell_text}
     text = environment.get_template(template).render(values)
     return text.rstrip("\n") + "\n"
 
@@ -84,6 +85,19 @@ def shell(word: Any) -> Any:
     from markupsafe import Markup
 
     return Markup(shlex.quote(" ".join(str(word).split())))
+
+
+def shell_text(word: Any) -> str:
+    """One word of a shell command, for a page of HTML: as text, which is escaped there."""
+    return shlex.quote(" ".join(str(word).split()))
+
+
+def markdown_html(value: Any) -> Any:
+    """A paragraph of Markdown as HTML: HTML in it becomes text, and nothing is fetched from elsewhere."""
+    from markdown_it import MarkdownIt
+    from markupsafe import Markup
+
+    return Markup(MarkdownIt("commonmark", {"html": False}).disable("image").render(str(value)))
 
 
 def _without_html(text: str) -> str:

@@ -268,5 +268,5 @@ def test_a_step_that_runs_again_replaces_what_it_kept(tmp_path: Path) -> None:
     ran.namespace["model"].fit(ran.namespace["X"], -ran.namespace["y"])
     second = keeper.after("train", ran.namespace)
     names: Any = [[e.artifact.name for e in events if not isinstance(e, MetricMeasured)] for events in (first, second)]
-    assert names == [["X", "model", "model"]] * 2
+    assert names == [["X", "X", "model", "model", "rows", "outcomes"]] * 2  # the frame of fit, and the example
     assert first[-1] != second[-1]

@@ -18,6 +18,7 @@ SAME = [
     (["test"], "%%test"),
     (["step:train", "model:model", "metric:auc", "metric:f1"], "%%step train --model model --metric auc --metric=f1"),
     (["step:b", "after:a", "example:X", "plot:fig"], "%%step b --after a --example X --plot fig"),
+    (["step:b", "model:m", "predict:predict_proba"], "%%step b --model m --predict predict_proba"),
     (["step:b", "retries:2", "retry-on:OSError", "timeout:1.5", "cache:off", "reads:data/x.csv"],
      "%%step b --retries 2 --retry-on OSError --timeout 1.5 --cache off --reads data/x.csv"),
 ]  # fmt: skip
@@ -29,7 +30,8 @@ def test_tags_and_magic_give_the_same_role(said: list[str], magic: str) -> None:
     by_magic = tags.role_of(f"{magic}\nx = 1", [])
     assert by_tags.problems == by_magic.problems == ()
     assert by_magic.role.line_offset == 1
-    for part in ("kind", "name", "body", "after", "metrics", "models", "examples", "plots", "retries", "timeout"):
+    parts = ("kind", "name", "body", "after", "metrics", "models", "examples", "predicts", "plots", "retries", "timeout")
+    for part in parts:
         assert getattr(by_tags.role, part) == getattr(by_magic.role, part), part
     assert (by_tags.role.cache, by_tags.role.reads) == (by_magic.role.cache, by_magic.role.reads)
 
@@ -97,6 +99,7 @@ MISSPELLED = [
     ("metrics:auc", "metric:auc"),
     ("Model: m", "model:m"),
     ("exmaple:X", "example:X"),
+    ("predicts:score", "predict:score"),
     ("timeouts:3", "timeout:3"),
     ("paramters", "parameters"),
     ("Parameters", "parameters"),

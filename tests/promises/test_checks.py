@@ -21,6 +21,7 @@ CHECKS = dict(plugins.every("checks"))
 SPEAKING = {
     "absolute-path": ([("step:a", "f = open('/home/ada/a.csv')")], 0),
     "ambient-state": ([("imports", "import os"), ("step:a", "os.chdir('data')")], 1),
+    "card-purpose": ([("md", "# A title"), ("step:a model:m", "m = 1")], None),
     "clock": ([("step:a", "from datetime import date\nday = date.today()\nx = day.year")], 0),
     "fitted-twice": (
         [

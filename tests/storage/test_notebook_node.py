@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from nb2prod.storage.notebook_node import NotebookText, from_dict
+from nb2prod.storage.notebook_node import NotebookText, _indented, from_dict
 
 NOTEBOOKS = sorted(Path("tests/notebooks").glob("*.ipynb")) + sorted(Path("notebooks").glob("*.ipynb"))
 MADE = {
@@ -68,3 +71,21 @@ def test_a_changed_cell_is_written_anew_and_the_others_are_kept() -> None:
     assert text.text() == before
     text.changed([1])
     assert json.loads(text.text())["cells"][1]["source"] == ["new"]
+
+
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+names = st.text() | st.integers() | st.booleans()
+value = st.recursive(
+    plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.dictionaries(names, inner)
+)
+
+
+@given(value, st.integers(0, 3))
+def test_a_value_is_written_as_json_writes_it(value: Any, depth: int) -> None:
+    try:
+        expected = json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, separators=(",", ": "))
+    except TypeError:
+        with pytest.raises(TypeError):
+            _indented(value, depth)
+        return
+    assert _indented(value, depth) == expected.replace("\n", "\n" + " " * depth)
