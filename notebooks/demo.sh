@@ -57,7 +57,8 @@ Done in $((SECONDS - began)) s. Look at
   $work/pipeline.svg               the pipeline
   $newest/mortgage.ipynb           the executed notebook
   $work/tests.xml                  the test report
-  $work/package/model_card.md      the model, with its proof in parity.json
+  $work/package/model_card.html    the model, for people
+  $work/package/parity.html        the proof: every path to its answers
   $work/request.json               what was asked
 and, with the runs, their metrics and plots:
   .venv/bin/mlflow ui --backend-store-uri $MLFLOW_TRACKING_URI

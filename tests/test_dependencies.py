@@ -16,6 +16,10 @@ ROOT = Path(__file__).parents[1]
 OPTIONAL = {
     "executors/dask.py": "dask",
     "engines/_remote_worker.py": "dask",
+    "kernel/on_cluster.py": "dask",
+    "stages/_prove.py": "serve",
+    "stages/translate.py": "onnx",
+    **{f"stages/translating/{name}.py": "onnx" for name in ("graph", "others", "packing", "trees")},
     "storage/remote_store.py": "s3",
     "stages/provenance/signing.py": "sign",
 }

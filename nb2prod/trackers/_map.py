@@ -136,9 +136,12 @@ class MapTracker:
 
     @property
     def _fixed(self) -> dict[str, Any]:
-        """The parameters that are the same for all items."""
+        """The parameters that are the same for all items; none while no item has said what it was given."""
         plan = self._map
-        varying = {*self._varying, *_columns_given(plan), *plan.by, plan.rows}
+        of_items = self._varying | _columns_given(plan)
+        if not of_items:
+            return {}
+        varying = {*of_items, *plan.by, plan.rows}
         return {name: value for name, value in plan.parameters.items() if name not in varying}
 
     @property

@@ -30,8 +30,19 @@ def test_tags_and_magic_give_the_same_role(said: list[str], magic: str) -> None:
     by_magic = tags.role_of(f"{magic}\nx = 1", [])
     assert by_tags.problems == by_magic.problems == ()
     assert by_magic.role.line_offset == 1
-    parts = ("kind", "name", "body", "after", "metrics", "models", "examples", "predicts", "plots", "retries", "timeout")
-    for part in parts:
+    for part in [
+        "kind",
+        "name",
+        "body",
+        "after",
+        "metrics",
+        "models",
+        "examples",
+        "predicts",
+        "plots",
+        "retries",
+        "timeout",
+    ]:
         assert getattr(by_tags.role, part) == getattr(by_magic.role, part), part
     assert (by_tags.role.cache, by_tags.role.reads) == (by_magic.role.cache, by_magic.role.reads)
 

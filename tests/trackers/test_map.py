@@ -214,6 +214,13 @@ def test_an_item_that_was_lost_hides_no_parameter_of_the_others(tmp_path: Path) 
     assert run_of(tell(plan, [lost, item(1)])).data.params == {"alpha": "0.5"}
 
 
+def test_a_map_that_ended_before_its_first_item_tells_no_parameter_yet(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, parameters={"limit": 10, "alpha": 0.5})
+    assert run_of(tell(plan, total=2, stopped="the workers are gone")).data.params == {}
+    later = tell(dataclasses.replace(plan, resumed=True), [item(1), item(2)])
+    assert run_of(later).data.params == {"alpha": "0.5"}
+
+
 def test_a_lost_cluster_fails_the_run_with_its_reason(tmp_path: Path) -> None:
     run = run_of(tell(plan_of(tmp_path), [item(1)], total=2, stopped="the cluster is gone"))
     assert (run.info.status, run.data.tags["nb2prod.failure"]) == ("FAILED", "the cluster is gone")
