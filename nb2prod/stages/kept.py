@@ -59,9 +59,10 @@ def loaded(pipeline: Pipeline, result: Result, model: Artifact) -> Iterator[Kept
             f"the model {model.name} predicts something else each time, so nothing can be proved of it",
             fix="give it a random_state, or make predict deterministic",
         )
-    module = pipeline.module if model.details["uses"] else None
+    module = model_formats.of_its_own(pipeline.module) if model.details["uses"] else None
     run = Path(result.directory)
-    with nullcontext() if module is None else model_formats.importable(module), warnings.catch_warnings():
+    there = nullcontext() if module is None else model_formats.importable(module, also=pipeline.module.name)
+    with there, warnings.catch_warnings():
         example = _read(run, artifact_of(pipeline, result, "example"))
         kept = Kept(_read(run, model), model, example, _read(run, predictions), module)
         _refuse_answer(kept)

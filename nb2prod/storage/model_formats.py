@@ -20,6 +20,8 @@ Statsmodels has none but a pickle.
 from __future__ import annotations
 
 import copy
+import dataclasses
+import hashlib
 import re
 import sys
 import types
@@ -96,26 +98,38 @@ def type_name(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
 
 
+def of_its_own(module: HoistedModule) -> HoistedModule:
+    """The module under a name that no other package's has, unless its source is the same.
+
+    MLflow imports it by its name: of two packages in one process the second would silently get the first one's code.
+    """
+    mark = hashlib.sha256(module.source.encode()).hexdigest()[:8]
+    return dataclasses.replace(module, name=f"{module.name}_{mark}")
+
+
 @contextmanager
-def importable(module: HoistedModule) -> Iterator[types.ModuleType | None]:
+def importable(module: HoistedModule, *, also: str = "") -> Iterator[types.ModuleType | None]:
     """The notebook's module can be imported meanwhile, from its source; None when it is empty.
 
-    Raises NotProved when its source does not run by itself.
+    What was pickled of a module named `also` comes back as this one's. Raises NotProved when its source does not run by
+    itself.
     """
     if not module.source:
         yield None
         return
     made = types.ModuleType(module.name)
-    before = sys.modules.get(module.name)
-    sys.modules[module.name] = made
+    names = [name for name in (module.name, also) if name]
+    before = {name: sys.modules.get(name) for name in names}
+    sys.modules.update(dict.fromkeys(names, made))
     try:
         _run(module, made)
         yield made
     finally:
-        if before is None:
-            sys.modules.pop(module.name, None)
-        else:
-            sys.modules[module.name] = before
+        for name, earlier in before.items():
+            if earlier is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = earlier
 
 
 def _run(module: HoistedModule, made: types.ModuleType) -> None:

@@ -26,10 +26,11 @@ from nb2prod.core.errors import (
 )
 from nb2prod.core.model_package import ModelPackage
 from nb2prod.core.parity import brief
+from nb2prod.core.pipeline import HoistedModule
 from nb2prod.core.result import Artifact, Failure, TestResult
 from nb2prod.stages.package import package, register
 from nb2prod.stages.verify import read_package, verify_package
-from nb2prod.storage import checksums
+from nb2prod.storage import checksums, model_formats
 from nb2prod.storage.digests import digest
 from tests.notebook_maker import Row
 from tests.simulated import Ran, run
@@ -112,11 +113,16 @@ def refused(tmp_path: Path, ran: Ran, kind: type[Exception], **options: Any) -> 
     return str(caught.value)
 
 
+def module_of(ran: Ran) -> str:
+    """What the package calls the notebook's module."""
+    return model_formats.of_its_own(ran.pipeline.module).name
+
+
 def test_a_package_says_what_it_is_and_where_it_comes_from(loans: Ran, made: ModelPackage) -> None:
     assert (made.name, made.version, made.run) == ("loans", "1", "run-loans")
     assert (made.notebook, made.notebook_digest) == ("loans.ipynb", loans.pipeline.notebook.digest)
     assert (made.model_type, made.format.format) == ("sklearn.pipeline.Pipeline", "skops")
-    assert made.format.trusted == ("loans_functions.logged", "sklearn.tree._tree.Tree")
+    assert made.format.trusted == (f"{module_of(loans)}.logged", "sklearn.tree._tree.Tree")
     assert made.parity.verdict == "equal"
     assert (made.parity.paths[0].rows, made.parity.paths[0].exact) == (60, 60)
     assert made.parity.input_digest == loans.artifact("example", "X").details["content"]
@@ -127,14 +133,14 @@ def test_a_package_says_what_it_is_and_where_it_comes_from(loans: Ran, made: Mod
     assert dataclasses.replace(read, metrics={}) == dataclasses.replace(made, metrics={}, run="")
 
 
-def test_a_package_is_a_folder_of_files_that_need_no_unpickling(made: ModelPackage) -> None:
+def test_a_package_is_a_folder_of_files_that_need_no_unpickling(loans: Ran, made: ModelPackage) -> None:
     assert [name for name in files(Path(made.directory)) if not name.startswith("service/")] == [
         ".dockerignore",
         "Dockerfile",
         "MLmodel",
         "checksums",
         "code/__pycache__",
-        "code/loans_functions.py",
+        f"code/{module_of(loans)}.py",
         "conda.yaml",
         "contract.json",
         "input_example.json",
@@ -201,7 +207,7 @@ def test_the_manifest_is_json_for_every_reader(made: ModelPackage) -> None:
     assert str(made.metrics["gap"]) == "nan"
 
 
-def test_the_card_tells_it_all_without_empty_places(made: ModelPackage) -> None:
+def test_the_card_tells_it_all_without_empty_places(loans: Ran, made: ModelPackage) -> None:
     card = (Path(made.directory) / "model_card.md").read_text()
     for line in (
         "# loans",
@@ -212,7 +218,7 @@ def test_the_card_tells_it_all_without_empty_places(made: ModelPackage) -> None:
         "| income | double | refused |",
         "![train-drawn](plots/train-drawn.png)",
         "The notebook has no tests.",
-        "- `loans_functions.logged`",
+        f"- `{module_of(loans)}.logged`",
         "All 60 predictions are those of the notebook, to the last bit.",
         "nb2prod package loans.ipynb -o DIR",
         "Parameters that are secret are not kept: token.",
@@ -360,6 +366,15 @@ class Mean:
 )
 
 
+def test_two_packages_of_one_name_have_each_its_own_functions_in_one_process(tmp_path: Path) -> None:
+    """MLflow imports a package's module by its name."""
+    first = HoistedModule("loans_functions", "def rate(x):\n    return x\n", ("rate",))
+    second = dataclasses.replace(first, source="def rate(x):\n    return 2 * x\n")
+    names = {model_formats.of_its_own(one).name for one in (first, second, first)}
+    assert len(names) == 2
+    assert all(name.startswith("loans_functions_") for name in names)
+
+
 LOAD = "import sys, mlflow.pyfunc; mlflow.pyfunc.load_model(sys.argv[1])"
 
 
@@ -368,7 +383,7 @@ def test_an_object_of_the_notebooks_own_class_is_packaged_with_cloudpickle(tmp_p
     ran = small(tmp_path, "Mean().fit(X, y)", OWN)
     made = package(ran.pipeline, ran.result, tmp_path / "made", name="mean price", version="7")
     assert (made.name, made.version, made.parity.verdict) == ("mean price", "7", "equal")
-    assert made.format.reason == "small_functions.Mean is no scikit-learn estimator, and skops is for those"
+    assert made.format.reason == f"{module_of(ran)}.Mean is no scikit-learn estimator, and skops is for those"
     assert "cloudpickle==" in " ".join(made.requirements)
     card = (tmp_path / "made" / "model_card.md").read_text()
     assert f"The model is written with cloudpickle: {made.format.reason}." in card

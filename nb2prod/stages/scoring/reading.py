@@ -270,9 +270,9 @@ def _numbered(reader: Any, broken: _Broken, rows: int) -> Iterator[tuple[Any, An
         count += batch.num_rows
         while count + _among(broken, told, first + rows) >= rows:
             yield taken(rows)
-    left = count + len(broken.found) - told
-    if left:
-        yield taken(left)
+    # broken lines at the end come with no batch
+    while left := count + len(broken.found) - told:
+        yield taken(min(rows, left))
 
 
 def _among(broken: _Broken, told: int, end: int) -> int:
