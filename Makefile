@@ -42,7 +42,7 @@ dist: $(STAMP) ## build the wheel, install it in an empty environment and run th
 	cd build && empty/bin/nb2prod package ../notebooks/mortgage.ipynb -o package -p n_trees 20 --no-track
 
 bench: $(STAMP) ## measure side by side with peers (see benchmarks/): two hours
-	for script in start_up inspect_speed run_speed rerun map_speed dask_map checkpoint_cost track_each serving_speed; do \
+	for script in start_up inspect_speed run_speed rerun map_speed dask_map checkpoint_cost track_each serving_speed package_speed score_speed; do \
 	  $(BIN)/python benchmarks/$$script.py || exit 1; \
 	done
 	$(BIN)/python benchmarks/table.py

@@ -22,18 +22,43 @@ DOCS = HERE.parent / "docs"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was done, beside what, and where the ratio stands: a file of results and the keys that lead to it."""
+    """What was done, beside what, and where the ratio stands: a file of results and the keys that lead to it.
+
+    The ratio is met when it is no more than the target; `at_least`: when it is no less.
+    """
 
     work: str
     peer: str
     target: float
     file: str
     keys: tuple[str, ...]
+    at_least: bool = False
+
+    def share(self, ratio: float) -> float:
+        """How much of what the target allows was taken: 1 at the target, more when it is missed."""
+        return self.target / ratio if self.at_least else ratio / self.target
 
 
 RUN, MAP, RERUN = "run_speed", "map_speed", "rerun"
 BESIDE = "ratio of our median to each peer's"
 SPEED = "seconds, and ratio of the medians to papermill in full"
+MODELS = ("mortgage", "logistic")
+DISK = ("environments", "ratio")
+ONNX = (
+    ("p50 of one row", "p50 ms", 1 / 30, False),
+    ("requests a second, 16 connections", "req/s", 30.0, True),
+    ("time to the first answer", "first answer s", 1 / 8, False),
+    ("memory", "MB", 1 / 3, False),
+)
+NATIVE = (("p50 of one row", "p50 ms", 1.0, False), ("requests a second, 16 connections", "req/s", 2.0, True))
+SERVED = (("ONNX", "mlflow models serve", ONNX), ("native", "FastAPI, pandas, scikit-learn", NATIVE))
+
+
+def served(model: str, way: str, peer: str, key: str) -> tuple[str, ...]:
+    ours = "nb2prod, ONNX" if way == "ONNX" else "nb2prod"
+    return ("models", model, "ratios", f"{ours} to {peer}", key, "median")
+
+
 ROWS = (
     Row("`--help`", "`papermill --help`", 0.15, "start_up", ("ratio",)),
     *(
@@ -79,6 +104,21 @@ ROWS = (
     ),
     Row("map, short items: dask", "map on processes", 4.0, "dask_map", ("short items", "ratio", "median")),
     Row("map, items of 50 ms: dask", "map on processes", 1.3, "dask_map", ("items of 50 ms", "ratio", "median")),
+    *(
+        Row(f"serve, {model}, {way}: {what}", f"`{peer}`", target, "serving_speed", served(model, way, peer, key), more)
+        for model in MODELS
+        for way, peer, asked in SERVED
+        for what, key, target, more in asked
+    ),
+    Row("environment of the ONNX service on disk", "one with full MLflow", 1 / 4, "container_environment", DISK),
+    *(
+        Row(f"log and register, {model}", "`log_model`", 1 / 15, "package_speed", ("models", model, "ratio"))
+        for model in MODELS
+    ),
+    *(
+        Row(f"score 1 M rows, {model}", "`mlflow.pyfunc`, one frame", 0.6, "score_speed", ("models", model, "ratio"))
+        for model in MODELS
+    ),
 )
 
 
@@ -100,8 +140,9 @@ def lines(rows: list[tuple[Row, float | None]]) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     for row, ratio in rows:
         shown = "not measured" if ratio is None else f"{ratio:.4g}"
-        held = "" if ratio is None else "met" if ratio <= row.target else "**missed**"
-        yield f"| {row.work} | {row.peer} | {shown} | {row.target:.3g} | {held} |"
+        held = "" if ratio is None else "met" if row.share(ratio) <= 1 else "**missed**"
+        bound = "at least " if row.at_least else ""
+        yield f"| {row.work} | {row.peer} | {shown} | {bound}{row.target:.3g} | {held} |"
 
 
 def plot(rows: list[tuple[Row, float | None]], path: Path) -> None:
@@ -110,7 +151,7 @@ def plot(rows: list[tuple[Row, float | None]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     known = [(row, ratio) for row, ratio in rows if ratio is not None][::-1]
-    shares = [ratio / row.target for row, ratio in known]
+    shares = [row.share(ratio) for row, ratio in known]
     figure, axes = plt.subplots(figsize=(8, 0.32 * len(known) + 1))
     axes.barh(range(len(known)), shares, color=["#2a7" if share <= 1 else "#c43" for share in shares], height=0.6)
     axes.axvline(1, color="black", linewidth=1)
