@@ -162,9 +162,22 @@ def run_score(package: Path, data: Path, output: Path) -> int:
     """Score in a process of its own; returns the most memory that it held, in bytes."""
     command = [sys.executable, "-m", "nb2prod", "score", str(package), str(data), "-o", str(output), "--keep", ""]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, f"score ended with {status}"
-    return int(usage.ru_maxrss) * 1024
+    most = 0
+    # what `wait4` says includes the memory of this process, of which that one was forked
+    while process.poll() is None:
+        most = max(most, _most(process.pid))
+        time.sleep(0.02)
+    assert process.returncode == 0, f"score ended with {process.returncode}"
+    return most
+
+
+def _most(process: int) -> int:
+    """The most memory that a process has held so far, in bytes; 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 
 def memory(work: Path) -> dict[str, Any]:

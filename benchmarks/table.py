@@ -116,7 +116,7 @@ ROWS = (
         for model in MODELS
     ),
     *(
-        Row(f"score 1 M rows, {model}", "`mlflow.pyfunc`, one frame", 0.6, "score_speed", ("models", model, "ratio"))
+        Row(f"score 1 M rows, {model}", "`mlflow.pyfunc`, one frame", 0.6, "score_speed", (model, "ratio"))
         for model in MODELS
     ),
 )
