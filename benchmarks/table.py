@@ -91,6 +91,16 @@ ROWS = (
             ("function", "joblib", 4.0),
         )
     ),
+    *(
+        Row(
+            f"map, memory after 10,000 items: {how}",
+            "after 100",
+            1.1,
+            MAP,
+            (f"memory of the process that runs the items, {how}", "ratio"),
+        )
+        for how in ("fork", "shared", "function")
+    ),
     Row("map `--track each`, an item", "a batched `MlflowClient`", 1.15, "track_each", ("ratio", "median")),
     *(
         Row(
