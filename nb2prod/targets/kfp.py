@@ -12,6 +12,8 @@ task's, and so are Kale's `image:`, `limit:`, `secret:`, `label:` and `annotatio
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import re
 import subprocess
 import sys
@@ -60,7 +62,7 @@ def export(pipeline: Pipeline, destination: Path, *, allow_shell: bool = False) 
     _refuse_missing()
     problems = Problems(pipeline.notebook.path)
     alone = code_folder.of(pipeline, problems, allow_shell=allow_shell)
-    fields = fields_of(pipeline, problems)
+    fields = tuple(_exact(field) for field in fields_of(pipeline, problems))
     problems.refuse()
     code_folder.write(alone, destination / "code")
     _refuse_large(alone, destination / "code", problems)
@@ -78,6 +80,14 @@ def _refuse_missing() -> None:
         metadata.version("kfp-kubernetes")
     except metadata.PackageNotFoundError as error:
         raise PluginError("the target kfp needs Kubeflow's SDK", fix="install nb2prod[kfp]") from error
+
+
+def _exact(field: Field) -> Field:
+    """A list or dictionary as text of JSON: as a value of kfp's own, every whole number in it would become a float."""
+    if field.type not in ("list", "dict"):
+        return field
+    default = None if field.default is None else json.dumps(field.default, ensure_ascii=False)
+    return dataclasses.replace(field, type="str", default=default, is_json=True)
 
 
 def _refuse_large(alone: Alone, folder: Path, problems: Problems) -> None:

@@ -39,7 +39,7 @@ def test_parameters_are_typed_and_have_the_notebooks_defaults(documents: list[di
     assert {name: (said["parameterType"], said.get("defaultValue")) for name, said in inputs.items()} == {
         "n": ("NUMBER_INTEGER", 3.0),
         "share": ("NUMBER_DOUBLE", 0.5),
-        "names": ("LIST", ["a"]),
+        "names": ("STRING", '["a"]'),  # as a LIST, whole numbers would become floats
         "depth": ("NUMBER_INTEGER", None),
         "uber": ("STRING", "x"),
     }

@@ -22,7 +22,7 @@ PLAIN = {
 class Field:
     """A parameter, as `word` to the scheduler, in letters that it takes. `type` is one of Python's plain types.
 
-    None stands for "not given" where `may_be_missing`.
+    None stands for "not given" where `may_be_missing`. `is_json`: the text of it is given.
     """
 
     name: str
@@ -33,6 +33,16 @@ class Field:
     optional: bool
     may_be_missing: bool
     help: str = ""
+    is_json: bool = False
+
+    @property
+    def value(self) -> str:
+        """The expression of what was given."""
+        if not self.is_json:
+            return self.word
+        return (
+            f"None if {self.word} is None else json.loads({self.word})" if self.optional else f"json.loads({self.word})"
+        )
 
     @property
     def argument(self) -> str:
