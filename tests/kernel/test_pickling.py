@@ -69,7 +69,7 @@ class Model:
         return [self.part.value() for _ in data]
 """
 NAMES = ("plain", "cached", "logged", "decorated", "Kind", "Model")
-MODULE = HoistedModule("small_functions", SOURCE, NAMES)
+MODULE = HoistedModule("pickled_functions", SOURCE, NAMES)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def namespace() -> dict[str, Any]:
 def elsewhere(tmp_path: Path, content: bytes, expression: str) -> str:
     """What `expression` says of the unpickled `value`, in a process that has the module's file alone."""
     (tmp_path / "value.pkl").write_bytes(content)
-    (tmp_path / "small_functions.py").write_text(SOURCE)
+    (tmp_path / "pickled_functions.py").write_text(SOURCE)
     code = f"import pickle; value = pickle.load(open('value.pkl', 'rb')); print({expression})"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     return done.stdout.strip() or done.stderr
@@ -118,16 +118,16 @@ def test_afterwards_everything_is_the_notebooks_again(namespace: dict[str, Any])
         dump([namespace["Model"](), threading.Lock()], "value", MODULE, namespace)
     homes = {namespace[name].__module__ for name in NAMES}
     assert homes | {namespace["Model"].Part.__module__, namespace["Model"].predict.__module__} == {"__main__"}
-    assert "small_functions" not in sys.modules
+    assert "pickled_functions" not in sys.modules
 
 
 def test_a_module_of_the_same_name_is_there_again_afterwards(
     namespace: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = type(sys)("small_functions")
-    monkeypatch.setitem(sys.modules, "small_functions", there)
+    there = type(sys)("pickled_functions")
+    monkeypatch.setitem(sys.modules, "pickled_functions", there)
     dump(namespace["plain"], "value", MODULE, namespace)
-    assert sys.modules["small_functions"] is there
+    assert sys.modules["pickled_functions"] is there
 
 
 def _inner() -> Any:

@@ -60,7 +60,7 @@ class Threshold(ClassifierMixin, BaseEstimator):
     def predict(self, X):
         return (np.asarray(X)[:, 0] > self.at).astype(int)
 """
-MODULE = HoistedModule("small_functions", SOURCE, ("squared", "Threshold"))
+MODULE = HoistedModule("formatted_functions", SOURCE, ("squared", "Threshold"))
 
 
 @pytest.mark.parametrize(
@@ -101,8 +101,8 @@ def test_the_notebooks_own_functions_and_classes_are_trusted_by_name() -> None:
         model = make_pipeline(FunctionTransformer(made.squared), made.Threshold(0.5)).fit(FRAME, TARGET)
         choice = choose(model, MODULE, FRAME)
     assert choice.format == "skops"
-    assert choice.trusted == ("small_functions.Threshold", "small_functions.squared")
-    assert "small_functions" not in sys.modules
+    assert choice.trusted == ("formatted_functions.Threshold", "formatted_functions.squared")
+    assert "formatted_functions" not in sys.modules
 
 
 @pytest.mark.parametrize(
@@ -168,8 +168,8 @@ def test_a_model_that_skops_does_not_give_back_as_it_was_is_not_written_with_sko
         ("builtins.exec", False),
         ("builtins.len", True),
         ("sklearn.no_such_module.Thing", False),
-        ("small_functions.squared", True),
-        ("small_functions.os", False),
+        ("formatted_functions.squared", True),
+        ("formatted_functions.os", False),
     ],
 )
 def test_the_list_of_types_to_trust(name: str, trusted: bool) -> None:
