@@ -32,7 +32,7 @@ from nb2prod.engines._remote_bundle import SMALL, Answer, Around, Bundle
 from nb2prod.engines._step_processes import Child, Nursery, TooLong
 from nb2prod.kernel.probe import PLAN
 from nb2prod.kernel.step_work import Packed, Report, Work
-from nb2prod.storage import codec, files
+from nb2prod.storage import codec, files, scratch
 from nb2prod.storage.store import Store
 
 
@@ -162,7 +162,7 @@ class _Place:
         self.around = around
         self.address = _address()
         self.heard = time.monotonic()
-        self.top = Path(tempfile.mkdtemp(prefix="nb2prod-"))
+        self.top = Path(tempfile.mkdtemp(prefix=scratch.prefix()))
         self.directory, self.values = self.top / "run", self.top / "values"
         self.values.mkdir()
         plan: Plan = codec.build(Plan, json.loads(around.plan))

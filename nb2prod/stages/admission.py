@@ -8,7 +8,6 @@ is loaded. The policy is the consumer's: it is found beside where the command ru
 from __future__ import annotations
 
 import shutil
-import tempfile
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from nb2prod.core.errors import Nb2prodError, NotProved, StoreError, UsageError
 from nb2prod.core.package_contents import PackageContents
 from nb2prod.core.policy import DEFAULT, Breach, Policy
 from nb2prod.stages import trust
-from nb2prod.storage import archives, checksums
+from nb2prod.storage import archives, checksums, scratch
 
 POLICIES = ("policy.toml", ".nb2prod/policy.toml")
 DEFAULT_WORD = "default"
@@ -35,8 +34,9 @@ def admitted(source: Path, policy: Policy | None = None) -> Iterator[Path]:
     Raises NotProved, or StoreError when there is nothing that can be read.
     """
     chosen = find_policy(source) if policy is None else policy
-    with tempfile.TemporaryDirectory(prefix="nb2prod-admitted-") as scratch:
-        copy = Path(scratch) / (source.name.partition(".")[0] or "package")
+    scratch.sweep()
+    with scratch.folder() as own:
+        copy = Path(own) / (source.name.partition(".")[0] or "package")
         if source.is_dir():
             _copied(source, copy, chosen)
         else:
@@ -58,8 +58,8 @@ def inspected(source: Path, policy: Policy | None = None) -> tuple[PackageConten
     if source.is_dir():
         contents = trust.look(source)
         return contents, chosen, trust.judged(contents, chosen)
-    with tempfile.TemporaryDirectory(prefix="nb2prod-inspected-") as scratch:
-        unpacked = Path(scratch) / "package"
+    with scratch.folder() as own:
+        unpacked = Path(own) / "package"
         archives.unpack(source, unpacked, most_bytes=chosen.maximum_size, most_files=chosen.maximum_files)
         contents = trust.look(unpacked)
         return replace(contents, place=str(source)), chosen, trust.judged(contents, chosen)
@@ -72,8 +72,8 @@ def unpacked(source: Path, policy: Policy | None = None) -> Iterator[Path]:
         yield source
         return
     chosen = find_policy(source) if policy is None else policy
-    with tempfile.TemporaryDirectory(prefix="nb2prod-unpacked-") as scratch:
-        folder = Path(scratch) / source.name.partition(".")[0]
+    with scratch.folder() as own:
+        folder = Path(own) / source.name.partition(".")[0]
         archives.unpack(source, folder, most_bytes=chosen.maximum_size, most_files=chosen.maximum_files)
         yield folder
 

@@ -10,7 +10,6 @@ import logging
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from nb2prod.core.errors import NotProved, WorkerLost
 from nb2prod.core.outcome import Outcome, from_json
 from nb2prod.core.parity import Parity
 from nb2prod.stages.certificate.compare import compared
-from nb2prod.storage import artifacts, digests
+from nb2prod.storage import artifacts, digests, scratch
 from nb2prod.storage.artifacts import Stored
 
 log = logging.getLogger(__name__)
@@ -63,7 +62,7 @@ class Prover:
         self._modules = ("mlflow.pyfunc", "mlflow.sklearn", "skops.io") if uses_sklearn else ("mlflow.pyfunc",)
 
     def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="nb2prod-proof-")
+        self._folder = scratch.folder()
         home = Path(self._folder.name)
         (home / "empty").mkdir()
         self._said = (home / "said").open("w+", encoding="utf-8", errors="replace")

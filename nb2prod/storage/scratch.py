@@ -1,7 +1,7 @@
-"""Folders for the length of a run, outside of it: sockets, values on their way. A killed run cannot remove its own.
+"""Folders for the length of a command: sockets, values on their way, checked copies of packages.
 
-Their names tell whose they are (`nb2prod-1f3a-1234-…`: host and process), so that the next run removes those of
-processes of this host that are gone.
+A killed command cannot remove its own. Their names tell whose they are (`nb2prod-1f3a-1234-…`: host and process), so
+that the next one removes those of processes of this host that are gone.
 """
 
 from __future__ import annotations
@@ -23,9 +23,25 @@ def prefix() -> str:
     return f"nb2prod-{_host()}-{os.getpid()}-"
 
 
+def folder() -> tempfile.TemporaryDirectory[str]:
+    """One of this process, removed at the end of the `with`, or by the next command when this one is killed."""
+    return tempfile.TemporaryDirectory(prefix=prefix())
+
+
 def _host() -> str:
-    """Short, because the path of a socket may have no more than a hundred characters."""
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]
+    """Short, because the path of a socket may have no more than a hundred characters.
+
+    Containers of one pod share host name and /tmp but count their processes apart: there a number is somebody else's.
+    """
+    return hashlib.sha256(f"{socket.gethostname()} {_namespace()}".encode()).hexdigest()[:4]
+
+
+def _namespace() -> str:
+    """Linux's name for what this process's number counts in; empty where there is only one."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
 
 
 def sweep() -> None:

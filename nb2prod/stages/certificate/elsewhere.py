@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from nb2prod.stages import proof
 from nb2prod.stages.certificate import compare, paths, probe
 from nb2prod.stages.certificate.compare import TOLERANCE, compared, path_of
 from nb2prod.stages.certificate.paths import Evidence, Found
-from nb2prod.storage import artifacts
+from nb2prod.storage import artifacts, scratch
 from nb2prod.storage.files import digest_of
 from nb2prod.storage.row_answers import rows_of_answer
 
@@ -87,7 +86,7 @@ def clean_environment(evidence: Evidence) -> Found:
     """An environment with nothing but what the lock names; pip fetches it, from wherever it is set to."""
     if not (evidence.package / LOCK).is_file():
         return LeftOut(CLEAN, f"the package has no {LOCK}")
-    with tempfile.TemporaryDirectory(prefix="nb2prod-clean-") as folder:
+    with scratch.folder() as folder:
         home = Path(folder)
         refusal = _built(home / "environment", evidence.package / LOCK)
         if refusal:
@@ -171,7 +170,7 @@ def batch(evidence: Evidence) -> Found:
     """`nb2prod score` of the probe set in a file, in a process of its own. Rows that it rejects are refused."""
     if evidence.probe is None or not hasattr(evidence.probe.table, "columns"):
         return LeftOut(BATCH, "batch scoring reads tables with named columns")
-    with tempfile.TemporaryDirectory(prefix="nb2prod-batch-") as folder:
+    with scratch.folder() as folder:
         home = Path(folder)
         data, out = home / "rows.parquet", home / "scored.parquet"
         evidence.probe.table.reset_index(drop=True).to_parquet(data, index=False)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from nb2prod.core.result import Result
 from nb2prod.stages.certificate import probe
 from nb2prod.stages.certificate.elsewhere import SECONDS, as_fresh, by_name, versions_of_run
 from nb2prod.stages.certificate.paths import Evidence, Found
-from nb2prod.storage import artifacts
+from nb2prod.storage import artifacts, scratch
 
 SCRIPT = Path(__file__).with_name("_project.py")
 Export = Callable[[Path], Any]
@@ -35,7 +34,7 @@ def exported(plan: Plan, result: Result, export: Export) -> Callable[[Evidence],
         hindrance = _hindrance(plan, result)
         if hindrance:
             return LeftOut(PROJECT, hindrance)
-        with tempfile.TemporaryDirectory(prefix="nb2prod-project-") as folder:
+        with scratch.folder() as folder:
             project = Path(folder) / "project"
             try:
                 export(project)
