@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nb2prod.core.parity import ONNX, Parity
+from nb2prod.stages import columns
 from nb2prod.stages.model_folder import Kept, Written
 from nb2prod.storage.files import write_bytes, write_text
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 FOLDER = "onnx"
 # relative; the absolute one, for numbers near 0, is a millionth of it, of the largest answer
 TOLERANCES = {"float64": 1e-9, "float32": 1e-5}
+# what columns may become for the model: categories, and text in which None is missing
+_FOLLOWED = ("category", "object")
 _NEEDED = {"onnx": "onnx", "onnxruntime": "onnxruntime", "skl2onnx": "skl2onnx"}
 
 
@@ -93,8 +96,9 @@ def hindrance(kept: Kept, written: Written) -> str:
         return f"the function {asking.function} of the notebook answers, and not a model alone"
     if asking.methods not in (("predict",), ("predict_proba",)):
         return f"the answer of {' and '.join(asking.methods)} has no translation"
-    if written.described.restored:
-        return f"the model needs columns that ONNX has no type for: {', '.join(written.described.conversions)}"
+    others = [str(recipe["column"]) for recipe in written.described.restored if recipe["as"] not in _FOLLOWED]
+    if others:
+        return f"the model needs columns that ONNX has no type for: {', '.join(others)}"
     return ""
 
 
@@ -108,7 +112,7 @@ def _tried(folder: Path, kept: Kept, written: Written, *, may_be_single: bool) -
     if known.signature is None:
         raise Untranslatable("the package has no signature")
     graph = Graph(may_be_single=may_be_single)
-    given = packing.inputs(graph, known.signature)
+    given = packing.inputs(graph, known.signature, written.described.restored)
     answer = follow.answer(kept.model, given.value)
     is_probable = kept.asked.asking.methods == ("predict_proba",)
     wanted = answer.probabilities if is_probable else answer.prediction
@@ -121,7 +125,8 @@ def _tried(folder: Path, kept: Kept, written: Written, *, may_be_single: bool) -
     if graph.is_taken_over and not is_probable and answer.probabilities is not None:
         # labels alone would hide that it computes otherwise: they differ only where it matters, in few rows
         shares = packing.packed(graph, given, answer.probabilities, dtype="float64", name=name)
-        difference = _difference(folder, known, shares, example, kept.model.predict_proba(example))
+        asked = columns.restored(example, written.described.restored)
+        difference = _difference(folder, known, shares, example, kept.model.predict_proba(asked))
         if difference:
             return str(shares.settings["precision"]), f"its probabilities: {difference}"
     made = packing.packed(graph, given, wanted, dtype=_dtype(kept.predictions), name=name)
@@ -142,9 +147,11 @@ def _dtype(predictions: Any) -> str:
 
 def _difference(folder: Path, known: PackageFolder, made: Packed, example: Any, expected: Any) -> str:
     """Write the translation; how its answers to the example differ from these, empty when they do not."""
+    from nb2prod.serving.onnx_scorer import OnnxScorer, quiet_runtime
+
+    quiet_runtime()
     from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, NotImplemented
 
-    from nb2prod.serving.onnx_scorer import OnnxScorer
     from nb2prod.serving.scorer import Outside
 
     drop(folder)

@@ -18,7 +18,10 @@ from nb2prod.stages.translating.graph import CODES, REAL, Graph, Untranslatable
 
 
 class Block(NDArrayOperatorsMixin):
-    """A tensor of the graph: [rows, width] of one type ("text", "bool", "int64", "float64" …)."""
+    """A tensor of the graph: [rows, width] of one type ("text", "bool", "int64", "float64" …).
+
+    `categories` are those of a column of them, in the model's order.
+    """
 
     if TYPE_CHECKING:  # what the mixin's operators give here
 
@@ -44,6 +47,7 @@ class Block(NDArrayOperatorsMixin):
         self.name = name
         self.dtype = dtype
         self.width = width
+        self.categories: tuple[Any, ...] = ()
 
     def to(self, dtype: str) -> Block:
         if dtype == self.dtype:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.utils import get_tags
 
 from nb2prod.serving.onnx_scorer import MISSING
 from nb2prod.stages.translating import others, tables, text
@@ -15,13 +16,30 @@ from nb2prod.stages.translating.tables import Table
 
 Value = Table | Block
 UNKNOWN = "a category that the model does not know"
+TOO_LARGE = "a number that is too large for the model, or missing"
+INFINITE = "an infinite number in the place of a category"
 
 
 def transformed(estimator: Any, value: Value) -> Value:
     """What the fitted transformer makes of a table or of numbers. Raises Untranslatable."""
     rule = RULES.get(type(estimator).__name__)
     is_known = rule is not None and type(estimator).__module__.startswith("sklearn.")
+    if value.graph.takes_infinite and type(estimator).__name__ not in _TAKING_ALL:
+        require_finite(estimator, numbers(value))
     return rule(estimator, value) if rule is not None and is_known else others.transformed(estimator, numbers(value))
+
+
+def require_finite(estimator: Any, block: Block) -> None:
+    """Leave rows outside that the estimator refuses: with infinite numbers, and most estimators with missing ones.
+
+    0 · x is 0 for a finite x, and not a number else.
+    """
+    if block.dtype == "text":
+        return
+    if get_tags(estimator).input_tags.allow_nan:
+        block = where(block.isna(), 0.0, block)
+    total = (block * 0.0).made("ReduceSum", _axis(block, 1), width=1, keepdims=1)
+    block.graph.require((total == 0.0).name, TOO_LARGE)
 
 
 def numbers(value: Value) -> Block:
@@ -48,7 +66,7 @@ def _columns(estimator: Any, value: Value) -> Value:
     """ColumnTransformer: each transformer on its columns, the results side by side."""
     made = []
     for name, step, wanted in estimator.transformers_:
-        chosen = _chosen(value, wanted)
+        chosen = chosen_of(value, wanted)
         if chosen is None or (isinstance(step, str) and step == "drop"):
             continue
         found = chosen if isinstance(step, str) else transformed(step, chosen)
@@ -60,7 +78,7 @@ def _columns(estimator: Any, value: Value) -> Value:
     return side_by_side(made)
 
 
-def _chosen(value: Value, wanted: Any) -> Value | None:
+def chosen_of(value: Value, wanted: Any) -> Value | None:
     names = value.columns if isinstance(value, Table) else list(range(value.width))
     if isinstance(wanted, slice) and isinstance(wanted.start or wanted.stop, str):
         first = names.index(wanted.start) if wanted.start is not None else 0
@@ -183,6 +201,12 @@ def _require_known(block: Block, categories: Sequence[Any]) -> None:
     block.graph.require(is_any.to("bool").name, UNKNOWN)
 
 
+def _require_finite(block: Block) -> None:
+    """Encoders refuse infinite numbers, whatever they do with unknown ones."""
+    if block.dtype.startswith("float"):
+        block.graph.require(block.made("IsInf", dtype="bool").made("Not").name, INFINITE)
+
+
 def _ordinal(estimator: Any, value: Value) -> Value:
     if getattr(estimator, "_infrequent_enabled", False) and any(
         found is not None for found in estimator.infrequent_categories_
@@ -190,19 +214,54 @@ def _ordinal(estimator: Any, value: Value) -> Value:
         raise Untranslatable("an OrdinalEncoder that gathers rare categories")
     made = []
     for block, categories in _with_categories(estimator, value):
-        if estimator.handle_unknown == "error":
-            _require_known(block, categories)
         ranks = [float(rank) for rank in range(len(categories))]
         if any(_is_missing(category) for category in categories):
             ranks[-1] = float(estimator.encoded_missing_value)
-        is_each = _is_each(block, categories)
-        count = is_each.real.made("ReduceSum", _axis(block, 1), width=1, keepdims=1)
-        place = is_each.to("int32").made("ArgMax", dtype="int64", width=1, axis=1, keepdims=1)
-        table = block.graph.reals(ranks)
-        rank = Block(block.graph, block.graph.add("Gather", table, place.name, axis=0), REAL, 1)
         unknown = np.nan if estimator.unknown_value is None else float(estimator.unknown_value)
-        made.append(where(count == 0.0, unknown, rank))
+        place = place_of(block, categories)
+        if estimator.handle_unknown == "error":
+            block.graph.require((place < len(categories)).name, UNKNOWN)
+        table = block.graph.reals([*ranks, unknown])
+        made.append(Block(block.graph, block.graph.add("Gather", table, place.name, axis=0), REAL, 1))
     return side_by_side(made)
+
+
+def coded(encoder: Any, value: Value) -> list[tuple[Block, int]]:
+    """Each column as the places of its categories, and how many there are: the place of what is missing or unknown."""
+    found = []
+    for block, categories in _with_categories(encoder, value):
+        known = [category for category in categories if not _is_missing(category)]
+        found.append((place_of(block, known), len(known)))
+    return found
+
+
+def place_of(block: Block, categories: Sequence[Any]) -> Block:
+    """[rows, 1]: which of the categories the value is; their number for none of them."""
+    count = len(categories)
+    if block.dtype == "text":
+        return _place_of_text(block, categories)
+    if block.dtype.startswith("float") and list(categories) == list(range(count)):
+        is_one = (block >= 0.0) & (block <= float(count - 1)) & (block == block.made("Floor"))
+        return where(is_one, block, float(count)).to("int64")
+    is_each = _is_each(block, categories).to("int32")
+    is_any = is_each.made("ReduceMax", _axis(block, 1), width=1, keepdims=1).to("bool")
+    return where(is_any, is_each.made("ArgMax", dtype="int64", width=1, axis=1, keepdims=1), count)
+
+
+def _place_of_text(block: Block, categories: Sequence[Any]) -> Block:
+    """Text is looked up, which takes as long for a thousand categories as for two."""
+    keys = _texts(categories)
+    places = {"keys_strings": keys, "values_int64s": list(range(len(keys))), "default_int64": len(keys)}
+    return Block(
+        block.graph, block.graph.add("LabelEncoder", block.name, domain="ai.onnx.ml", version=3, **places), "int64", 1
+    )
+
+
+def _texts(categories: Sequence[Any]) -> list[str]:
+    missing = [_is_missing(category) for category in categories]
+    if not all(isinstance(one, str) or lacks for one, lacks in zip(categories, missing, strict=True)):
+        raise Untranslatable("an encoder of text that learnt something else")
+    return [MISSING if lacks else str(one) for one, lacks in zip(categories, missing, strict=True)]
 
 
 def _axis(block: Block, axis: int) -> str:
@@ -210,7 +269,10 @@ def _axis(block: Block, axis: int) -> str:
 
 
 def _with_categories(estimator: Any, value: Value) -> list[tuple[Block, list[Any]]]:
-    return [(block, list(found)) for block, found in zip(_each(value), estimator.categories_, strict=True)]
+    blocks = _each(value)
+    for block in blocks:
+        _require_finite(block)
+    return [(block, list(found)) for block, found in zip(blocks, estimator.categories_, strict=True)]
 
 
 def _each(value: Value) -> list[Block]:
@@ -222,18 +284,18 @@ def _each(value: Value) -> list[Block]:
 
 def _is_each(block: Block, categories: Sequence[Any]) -> Block:
     """[rows, categories]: whether the value is this one."""
-    missing = [_is_missing(category) for category in categories]
     if block.dtype == "text":
-        if not all(isinstance(one, str) or lacks for one, lacks in zip(categories, missing, strict=True)):
-            raise Untranslatable("an encoder of text that learnt something else")
-        texts = [[MISSING if lacks else one for one, lacks in zip(categories, missing, strict=True)]]
-        known = Block(block.graph, block.graph.constant(np.array(texts, dtype=object)), "text", len(categories))
+        known = Block(
+            block.graph, block.graph.constant(np.array([_texts(categories)], dtype=object)), "text", len(categories)
+        )
         return block.made("Equal", known.name, dtype="bool", width=len(categories))
     if any(isinstance(category, str) for category in categories):
         raise Untranslatable("an encoder of numbers that learnt text")
+    missing = [_is_missing(category) for category in categories]
     values = np.array([[np.nan if lacks else category for category, lacks in zip(categories, missing, strict=True)]])
-    real = block.to("float64")
-    found = real.made("Equal", block.graph.constant(values.astype("float64")), dtype="bool", width=len(categories))
+    is_whole = values.dtype.kind in "iub" and not block.dtype.startswith("float")
+    real = block.to("int64" if is_whole else "float64")  # beyond 2^53 whole numbers are no floats
+    found = real.made("Equal", block.graph.constant(values.astype(real.dtype)), dtype="bool", width=len(categories))
     if not any(missing):
         return found
     mask = Block(block.graph, block.graph.constant(np.array([missing])), "bool", len(categories))
@@ -256,6 +318,15 @@ def _polynomial(estimator: Any, value: Value) -> Value:
     return found
 
 
+# what looks at no value itself, or at one column after the other
+_TAKING_ALL = (
+    "Pipeline",
+    "ColumnTransformer",
+    "FeatureUnion",
+    "FunctionTransformer",
+    "OneHotEncoder",
+    "OrdinalEncoder",
+)
 RULES: dict[str, Callable[[Any, Value], Value]] = {
     "Pipeline": _pipeline,
     "ColumnTransformer": _columns,

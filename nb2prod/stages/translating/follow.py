@@ -7,25 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from nb2prod.stages.translating import ensembles, linear, others, tables, trees
-from nb2prod.stages.translating.blocks import Block, where
+from nb2prod.stages.translating import boosters, ensembles, histograms, linear, others, tables, trees
+from nb2prod.stages.translating.blocks import Block
 from nb2prod.stages.translating.ensembles import Answer as Answer
 from nb2prod.stages.translating.ensembles import highest, labelled
-from nb2prod.stages.translating.features import Value, numbers, through
+from nb2prod.stages.translating.features import Value, numbers, require_finite, through
 from nb2prod.stages.translating.graph import Graph, Untranslatable
 from nb2prod.stages.translating.tables import Table
 
 MARGIN = 1e-3  # of a score; single precision errs by some 1e-6
 BEYOND = "a number beyond those that the translation was compared with"
 BORDER = "so close to the border between two labels that single precision may decide otherwise"
-TOO_LARGE = "a number that is too large for the model, or missing"
 
 
 def answer(model: Any, value: Value) -> Answer:
     """What the fitted model answers to these columns. Raises Untranslatable."""
-    if not type(model).__module__.startswith("sklearn."):
-        raise Untranslatable(f"there is no rule for a {type(model).__name__}")
-    rule = RULES.get(type(model).__name__)
+    library, kind = type(model).__module__.partition(".")[0], type(model).__name__
+    if library != "sklearn" and (library, kind) not in boosters.RULES:
+        raise Untranslatable(f"there is no rule for a {kind}")
+    rule = boosters.RULES[library, kind] if library != "sklearn" else RULES.get(kind)
     if rule is not None:
         return rule(model, value)
     if _has_method_of(model, "LinearClassifierMixin"):
@@ -61,24 +61,10 @@ def _constant(block: Block, values: Any) -> Block:
 def _given(model: Any, value: Value) -> Block:
     """The numbers that the model gets. scikit-learn refuses rows with infinite ones, most models with missing ones."""
     block = numbers(value)
-    if block.dtype != "text" and not type(model).__name__.startswith("HistGradientBoosting"):
-        seen = trees.narrowed(block) if type(model).__name__ in _NARROWING else block
-        block.graph.require(_is_finite(seen, may_lack=_may_lack(model)).name, TOO_LARGE)
+    require_finite(
+        model, trees.narrowed(block) if type(model).__name__ in _NARROWING and block.dtype != "text" else block
+    )
     return block
-
-
-def _may_lack(model: Any) -> bool:
-    from sklearn.utils import get_tags
-
-    return bool(get_tags(model).input_tags.allow_nan)
-
-
-def _is_finite(block: Block, *, may_lack: bool) -> Block:
-    """[rows, 1]: 0 · x is 0 for a finite x, and not a number else."""
-    if may_lack:
-        block = where(block.isna(), 0.0, block)
-    axis = block.graph.constant(np.array([1], dtype="int64"))
-    return (block * 0.0).made("ReduceSum", axis, width=1, keepdims=1) == 0.0
 
 
 def _has_method_of(model: Any, owner: str) -> bool:
@@ -93,7 +79,13 @@ def _has_method_of(model: Any, owner: str) -> bool:
 
 def _pipeline(model: Any, value: Value) -> Answer:
     *before, (_, last) = model.steps
+    value.graph.takes_infinite = value.graph.takes_infinite or _takes_infinite(last)
     return answer(last, through(before, value))
+
+
+def _takes_infinite(model: Any) -> bool:
+    kind = type(model).__name__
+    return kind.startswith("HistGradientBoosting") or any(kind == one for _, one in boosters.RULES)
 
 
 def _target_transformed(model: Any, value: Value) -> Answer:
@@ -141,12 +133,12 @@ def _boosted_classifier(model: Any, value: Value) -> Answer:
 
 
 def _histogram_classifier(model: Any, value: Value) -> Answer:
-    shares = trees.boosted_probabilities(trees.histogram(model, _given(model, value)))
+    shares = trees.boosted_probabilities(histograms.scores(model, value))
     return Answer(labelled(model.classes_, highest(shares)), shares)
 
 
 def _histogram_regressor(model: Any, value: Value) -> Answer:
-    raw = trees.histogram(model, _given(model, value))
+    raw = histograms.scores(model, value)
     if model.loss in ("poisson", "gamma"):
         return Answer(raw.made("Exp"))
     return Answer(raw)

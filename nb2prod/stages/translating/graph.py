@@ -34,13 +34,17 @@ class Untranslatable(Exception):
 class Graph:
     """`may_be_single` allows a last estimator that computes in single precision; `is_single` says that there is one.
 
-    `is_taken_over` says that the last estimator is not by a rule of ours.
+    `is_single_itself` says that the model itself answers in single precision.
+    `is_taken_over` says that the last estimator is not by a rule of ours, and `takes_infinite` that it takes infinite
+    numbers, so that steps before it are what refuses them.
     """
 
     def __init__(self, *, may_be_single: bool = False) -> None:
         self.may_be_single = may_be_single
         self.is_single = False
+        self.is_single_itself = False
         self.is_taken_over = False
+        self.takes_infinite = False
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.versions = {"": OPSET}

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from nb2prod.serving.onnx_scorer import quiet_runtime
 from nb2prod.stages.translating.blocks import Block
 from nb2prod.stages.translating.graph import CODES, ML_OPSET, OPSET, Graph, Untranslatable
 
@@ -51,7 +52,7 @@ def answered(estimator: Any, block: Block) -> list[Block]:
 
 
 def _converted(estimator: Any, block: Block, real: str) -> Any:
-    import onnxruntime
+    onnxruntime = quiet_runtime()  # first, because skl2onnx imports it too
     import skl2onnx
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 

@@ -11,13 +11,14 @@ column. Whole numbers stay whole numbers on the way in: what a float cannot hold
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nb2prod.serving.signature import Column, Signature
+from nb2prod.stages.translating import categories
 from nb2prod.stages.translating.blocks import Block, all_of, side_by_side
 from nb2prod.stages.translating.features import Value
 from nb2prod.stages.translating.graph import CODES, REAL, Graph, Untranslatable, value_info
@@ -53,8 +54,8 @@ class Inputs:
     columns: dict[str, list[str]]
 
 
-def inputs(graph: Graph, signature: Signature) -> Inputs:
-    """Raises Untranslatable for a signature that has no such form."""
+def inputs(graph: Graph, signature: Signature, recipes: Sequence[Mapping[str, Any]] = ()) -> Inputs:
+    """Raises Untranslatable for a signature that has no such form. `recipes` say what columns become for the model."""
     if signature.form == "one tensor":
         return _array(graph, signature)
     if signature.form != "named columns":
@@ -68,7 +69,7 @@ def inputs(graph: Graph, signature: Signature) -> Inputs:
             raise Untranslatable(f"the column {column.name} may be missing, which ONNX has no {column.kind.name} for")
         packed.setdefault(tensor, []).append(column)
     blocks = {name: block for tensor, columns in packed.items() for name, block in _split(graph, tensor, columns)}
-    table = Table({column.name: blocks[column.name] for column in signature.columns})
+    table = categories.as_fitted(Table({column.name: blocks[column.name] for column in signature.columns}), recipes)
     infos = [value_info(tensor, _TENSORS[tensor], len(columns)) for tensor, columns in packed.items()]
     return Inputs(table, infos, {tensor: [c.name for c in columns] for tensor, columns in packed.items()})
 
@@ -100,7 +101,7 @@ def packed(graph: Graph, given: Inputs, answer: Block, *, dtype: str, name: str)
         outputs.append(value_info(INSIDE, "bool", len(reasons)))
     settings = {
         "schema": SCHEMA,
-        "precision": "float32" if graph.is_single else REAL,
+        "precision": "float32" if graph.is_single or graph.is_single_itself else REAL,
         "opset": graph.versions[""],
         "inputs": given.columns,
         "output": ANSWER,

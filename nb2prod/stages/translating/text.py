@@ -13,11 +13,29 @@ import numpy as np
 from nb2prod.stages.translating.blocks import Block, where
 from nb2prod.stages.translating.graph import REAL, Untranslatable
 
-WORDS = r"(?u)\b\w\w+\b"  # what scikit-learn takes for a word
 _ASCII = r"[\x00-\x7f]*"
 NONE = "missing text"
 LETTERS = "text with letters beyond ASCII"
-_WORDS_HERE = "[a-zA-Z0-9_][a-zA-Z0-9_]+"  # the same, of ASCII
+_LETTER, _BLANK = "[a-zA-Z0-9_]", r"[^\t\n\x0b\x0c\r\x1c-\x20]"
+# what is taken for a word, and the same in ONNX's tokenizer, of ASCII; the first is scikit-learn's own
+_WORDS = {
+    r"(?u)\b\w\w+\b": _LETTER * 2 + "+",
+    r"\b\w\w+\b": _LETTER * 2 + "+",
+    r"(?u)\b\w+\b": _LETTER + "+",
+    r"\b\w+\b": _LETTER + "+",
+    r"\w+": _LETTER + "+",
+    r"(?u)\w+": _LETTER + "+",
+    r"\w\w+": _LETTER * 2 + "+",
+    r"\w{2,}": _LETTER * 2 + "+",
+    r"\w{3,}": _LETTER * 3 + "+",
+    r"\b\w{3,}\b": _LETTER * 3 + "+",
+    r"\S+": _BLANK + "+",
+    r"[^\s]+": _BLANK + "+",
+    r"[a-z]+": "[a-z]+",
+    r"[A-Za-z]+": "[A-Za-z]+",
+    r"[a-zA-Z]+": "[a-zA-Z]+",
+    r"[a-zA-Z0-9]+": "[a-zA-Z0-9]+",
+}
 
 
 def counted(vectorizer: Any, column: Block) -> Block:
@@ -30,7 +48,13 @@ def counted(vectorizer: Any, column: Block) -> Block:
     if vectorizer.lowercase:
         flat = graph.add("StringNormalizer", flat, case_change_action="LOWER", locale="C", is_case_sensitive=1)
     words = graph.add(
-        "Tokenizer", flat, domain="com.microsoft", mark=0, mincharnum=1, pad_value="#", tokenexp=_WORDS_HERE
+        "Tokenizer",
+        flat,
+        domain="com.microsoft",
+        mark=0,
+        mincharnum=1,
+        pad_value=" ",
+        tokenexp=_WORDS[vectorizer.token_pattern],
     )
     pool = _Pool(vectorizer.vocabulary_)
     low, high = vectorizer.ngram_range
@@ -53,10 +77,10 @@ def _refuse_other_words(vectorizer: Any, column: Block) -> None:
     name = type(vectorizer).__name__
     if column.dtype != "text" or column.width != 1:
         raise Untranslatable(f"a {name} of something other than one column of text")
-    if callable(vectorizer.analyzer) or vectorizer.analyzer != "word" or vectorizer.token_pattern != WORDS:
+    if callable(vectorizer.analyzer) or vectorizer.analyzer != "word" or vectorizer.token_pattern not in _WORDS:
         raise Untranslatable(f"a {name} with words of its own (analyzer, token_pattern)")
-    if vectorizer.tokenizer or vectorizer.preprocessor or vectorizer.strip_accents:
-        raise Untranslatable(f"a {name} with a tokenizer, preprocessor or strip_accents")
+    if vectorizer.tokenizer or vectorizer.preprocessor or callable(vectorizer.strip_accents):
+        raise Untranslatable(f"a {name} with a tokenizer or preprocessor of its own")
     if vectorizer.ngram_range[1] > 1 and vectorizer.stop_words:
         raise Untranslatable(f"a {name} with sequences of words and stop words")
 

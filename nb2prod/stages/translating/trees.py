@@ -9,7 +9,7 @@ in the order of the trees.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,26 +43,13 @@ def of_tree(estimator: Any) -> Tree:
     return Tree(tree.feature, tree.threshold, tree.children_left, tree.children_right, missing, tree.value[:, 0, :])
 
 
-def of_predictor(predictor: Any) -> Tree:
-    """A tree of histogram boosting."""
-    nodes = predictor.nodes
-    if nodes["is_categorical"].any():
-        raise Untranslatable("histogram boosting with categorical features")
-    is_leaf = nodes["is_leaf"].astype(bool)
-    left = np.where(is_leaf, -1, nodes["left"].astype("int64"))
-    right = np.where(is_leaf, -1, nodes["right"].astype("int64"))
-    return Tree(
-        nodes["feature_idx"], nodes["num_threshold"], left, right, nodes["missing_go_to_left"], nodes["value"][:, None]
-    )
-
-
 def each(trees: Sequence[Tree], block: Block) -> Block:
     """[rows, trees, targets], flat in the graph: what each tree says. `block.width` of it counts the targets."""
     graph = block.graph
     table = np.concatenate([tree.values[tree.left < 0] for tree in trees])
     leaves = _leaves(graph, trees, block)
-    name = graph.add("Gather", graph.constant(table.astype("float64")), leaves, axis=0)
-    return Block(graph, name, "float64", table.shape[1])
+    name = graph.add("Gather", graph.constant(table), leaves, axis=0)
+    return Block(graph, name, table.dtype.name, table.shape[1])
 
 
 def added(values: Block) -> Block:
@@ -70,7 +57,7 @@ def added(values: Block) -> Block:
     graph = values.graph
     running = graph.add("CumSum", values.name, graph.constant(np.array(1, dtype="int64")))
     last = graph.add("Gather", running, graph.constant(np.array(-1, dtype="int64")), axis=1)
-    return Block(graph, last, "float64", values.width)
+    return Block(graph, last, values.dtype, values.width)
 
 
 def _leaves(graph: Graph, trees: Sequence[Tree], block: Block) -> str:
@@ -156,20 +143,25 @@ def single(estimator: Any, block: Block) -> Block:
 
 def boosted(estimator: Any, block: Block) -> Block:
     """The raw scores of gradient boosting: [rows, classes], or [rows, 1] of two classes and of a regressor."""
-    stages, targets = estimator.estimators_.shape
-    start = _constant_start(estimator, targets)
+    start = _constant_start(estimator, estimator.estimators_.shape[1])
     trees = [of_tree(one) for one in estimator.estimators_.ravel()]
-    scaled = [_scaled(tree, estimator.learning_rate) for tree in trees]
-    return _per_target(each(scaled, narrowed(block)), stages, targets) + _starts(block.graph, start)
+    return in_turns([_plus(tree, estimator.learning_rate) for tree in trees], narrowed(block), np.reshape(start, -1))
 
 
-def histogram(estimator: Any, block: Block) -> Block:
-    if estimator._preprocessor is not None:
-        raise Untranslatable("histogram boosting with categorical features")
-    stages, targets = len(estimator._predictors), len(estimator._predictors[0])
-    trees = [of_predictor(one) for stage in estimator._predictors for one in stage]
-    start = np.reshape(estimator._baseline_prediction, (1, -1))
-    return _per_target(each(trees, block), stages, targets) + _starts(block.graph, start)
+def in_turns(trees: Sequence[Tree], block: Block, start: Any) -> Block:
+    """[rows, targets]: trees that take turns with the targets, added to each target's start as scikit-learn does it.
+
+    A sum depends on its order: the start is first, so it is added to what the first trees say.
+    """
+    graph, targets = block.graph, len(start)
+    begun = [_plus(tree, 1.0, add) for tree, add in zip(trees, start, strict=False)]
+    values = each([*begun, *trees[targets:]], block)
+    shape = graph.constant(np.array([-1, len(trees) // targets, targets], dtype="int64"))
+    return added(Block(graph, graph.add("Reshape", values.name, shape), values.dtype, targets))
+
+
+def _plus(tree: Tree, rate: float, start: float = 0.0) -> Tree:
+    return replace(tree, values=start + rate * tree.values)
 
 
 def _constant_start(estimator: Any, targets: int) -> Any:
@@ -181,24 +173,9 @@ def _constant_start(estimator: Any, targets: int) -> Any:
     return np.asarray(estimator._raw_predict_init(np.zeros((1, estimator.n_features_in_), dtype="float32")))
 
 
-def _scaled(tree: Tree, rate: float) -> Tree:
-    return Tree(tree.features, tree.thresholds, tree.left, tree.right, tree.missing_left, rate * tree.values)
-
-
-def _per_target(values: Block, stages: int, targets: int) -> Block:
-    """Trees that take turns with the targets, added for each target."""
-    graph = values.graph
-    shape = graph.constant(np.array([-1, stages, targets], dtype="int64"))
-    return added(Block(graph, graph.add("Reshape", values.name, shape), "float64", targets))
-
-
-def _starts(graph: Graph, start: Any) -> Block:
-    return Block(graph, graph.constant(np.asarray(start, dtype="float64")), "float64", start.shape[1])
-
-
 def boosted_probabilities(raw: Block) -> Block:
     if raw.width == 1:
-        return two(raw.made("Sigmoid"))
+        return two(1.0 / ((-raw).made("Exp") + 1.0))  # closer to scikit-learn's than ONNX Runtime's Sigmoid
     return raw.made("Softmax", axis=1)
 
 

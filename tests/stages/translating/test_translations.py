@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import pytest
 pytest.importorskip("skl2onnx", reason="the extra onnx is not installed")
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
 
-from mlflow.models import Model, infer_signature
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (
@@ -48,16 +46,9 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier
 
-from nb2prod.core.model_package import Asking, FormatChoice
-from nb2prod.core.result import Artifact
-from nb2prod.serving.onnx_scorer import OnnxScorer
-from nb2prod.serving.package_folder import open_folder
 from nb2prod.serving.scorer import Outside
 from nb2prod.stages import translate
-from nb2prod.stages.model_folder import Kept, Written
-from nb2prod.stages.signature import Described
-from nb2prod.storage.artifacts import Stored
-from nb2prod.storage.codec import plain
+from tests.stages.translating.tried import tried
 
 ROWS = 240
 NUMBERS = ["age", "income", "debt"]
@@ -87,31 +78,6 @@ def columns(numbers: Any = None, cities: Any = None) -> Any:
     return make_column_transformer((numbers or StandardScaler(), NUMBERS), (cities, ["city"]), remainder="passthrough")
 
 
-@dataclass(frozen=True)
-class Tried:
-    folder: Path
-    model: Any
-    translation: translate.Translation
-
-    @property
-    def scorer(self) -> OnnxScorer:
-        return OnnxScorer(self.folder, open_folder(self.folder))
-
-
-def tried(folder: Path, model: Any, example: Any = PEOPLE, *, method: str = "predict") -> Tried:
-    """The fitted model's translation, made as packaging makes it."""
-    answer = getattr(model, method)(example)
-    signature = infer_signature(example, answer)
-    Model(flavors={"python_function": {"loader_module": "mlflow.sklearn"}}, signature=signature).save(
-        folder / "MLmodel"
-    )
-    kept = Kept(
-        model, Artifact("model", "model", "", "", "", {"asking": plain(Asking((method,)))}), example, answer, None
-    )
-    written = Written(Described(example, signature), FormatChoice("skops", ""), (), Stored(folder, ""))
-    return Tried(folder, model, translate.translate(folder, kept, written))
-
-
 CLASSIFIERS = {
     "logistic": LogisticRegression(),
     "search": GridSearchCV(LogisticRegression(), {"C": [1.0]}, cv=2),
@@ -135,7 +101,7 @@ BOTH = ("logistic", "forest", "boosting", "histogram", "adaboost", "stacking")  
 )
 def test_probabilities_of_other_rows_are_the_models(name: str, labels: Any, tmp_path: Path) -> None:
     model = make_pipeline(columns(), CLASSIFIERS[name]).fit(PEOPLE, labels)
-    found = tried(tmp_path, model, method="predict_proba")
+    found = tried(tmp_path, model, PEOPLE, method="predict_proba")
     assert (found.translation.kept, found.translation.precision) == (True, "float64"), found.translation.reason
     np.testing.assert_allclose(found.scorer.predict_table(OTHERS), model.predict_proba(OTHERS), rtol=1e-9, atol=1e-15)
 
@@ -152,7 +118,7 @@ REGRESSORS = {
 @pytest.mark.parametrize("name", REGRESSORS)
 def test_amounts_of_other_rows_are_the_models(name: str, tmp_path: Path) -> None:
     model = make_pipeline(columns(), REGRESSORS[name]).fit(PEOPLE, AMOUNTS)
-    found = tried(tmp_path, model)
+    found = tried(tmp_path, model, PEOPLE)
     assert found.translation.kept, found.translation.reason
     np.testing.assert_allclose(found.scorer.predict_table(OTHERS), model.predict(OTHERS), rtol=1e-9)
 
@@ -219,11 +185,13 @@ def test_missing_text_is_what_it_is_to_the_model(cities: Any, tmp_path: Path) ->
     assert (found.scorer.predict(rows, fill=True) == model.predict(asked)).all()
 
 
-WORDS = ["the", "cat", "sat", "on", "a", "mat", "Good", "film", "don't", "x1", "film!", ""]
+WORDS = ["#", "the", "cat", "sat", "on", "a", "mat", "Good", "film", "don't", "x1", "film!", ""]
 VECTORIZERS = {
     "tfidf": TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True),
     "counts": CountVectorizer(binary=True, stop_words="english"),
     "case": TfidfVectorizer(lowercase=False, norm="l1"),
+    "letters": CountVectorizer(token_pattern=r"(?u)\b\w+\b", strip_accents="unicode"),
+    "signs": TfidfVectorizer(token_pattern=r"\S+"),
 }
 
 
@@ -248,7 +216,7 @@ def test_words_count_as_in_the_model(name: str, tmp_path: Path) -> None:
 
 def test_what_the_model_refuses_is_outside_of_the_translation(tmp_path: Path) -> None:
     model = make_pipeline(columns("passthrough", OrdinalEncoder()), RandomForestClassifier(5)).fit(PEOPLE, CLASSES)
-    found = tried(tmp_path, model)
+    found = tried(tmp_path, model, PEOPLE)
     good = PEOPLE.head(1).to_dict("records")[0]
     rows = [good, {**good, "city": "Lima"}, {**good, "income": 1e39}, good]
     for row in rows[1:3]:
@@ -302,7 +270,7 @@ def test_a_row_close_to_the_border_is_left_to_the_model(tmp_path: Path) -> None:
     ids=["no rule", "nothing that tells how clear a label is", "a function of all rows"],
 )
 def test_without_a_translation_the_reason_is_said(numbers: Any, last: Any, reason: str, tmp_path: Path) -> None:
-    found = tried(tmp_path, make_pipeline(columns(numbers), last).fit(PEOPLE, CLASSES))
+    found = tried(tmp_path, make_pipeline(columns(numbers), last).fit(PEOPLE, CLASSES), PEOPLE)
     assert not found.translation.kept
     assert reason in found.translation.reason
     assert not (tmp_path / "onnx").exists()
@@ -310,9 +278,17 @@ def test_without_a_translation_the_reason_is_said(numbers: Any, last: Any, reaso
 
 def test_labels_are_not_kept_when_the_probabilities_behind_them_are_others(tmp_path: Path) -> None:
     """skl2onnx rounds what this model learnt: no label of the example is another, and one of other rows may be."""
-    found = tried(tmp_path, make_pipeline(columns(), BernoulliNB()).fit(PEOPLE, LEVELS))
+    found = tried(tmp_path, make_pipeline(columns(), BernoulliNB()).fit(PEOPLE, LEVELS), PEOPLE)
     assert found.translation.reason.startswith("in float64 its probabilities: ")
     assert not (tmp_path / "onnx").exists()
+
+
+def test_words_of_a_pattern_that_onnx_may_read_otherwise_have_no_translation(tmp_path: Path) -> None:
+    known = texts(0)
+    words = CountVectorizer(token_pattern=r"(?<=\s)\w+")
+    model = make_pipeline(make_column_transformer((words, "text")), LogisticRegression())
+    found = tried(tmp_path, model.fit(known, known["text"].str.len() > 9), known)
+    assert found.translation.reason == "a CountVectorizer with words of its own (analyzer, token_pattern)"
 
 
 def test_text_without_a_rule_has_no_translation(tmp_path: Path) -> None:
@@ -332,7 +308,7 @@ def test_a_translation_that_differs_from_the_example_is_taken_out_again(tmp_path
     Contrary.__module__ = "sklearn.linear_model._logistic"
     model = make_pipeline(columns(), Contrary(max_iter=2000)).fit(PEOPLE, CLASSES)
     model.steps[-1][1].__class__.__name__ = "LogisticRegression"
-    found = tried(tmp_path, model, method="predict_proba")
+    found = tried(tmp_path, model, PEOPLE, method="predict_proba")
     assert found.translation.reason.startswith(f"in float64 {ROWS} of {ROWS} answers differ")
     assert not (tmp_path / "onnx").exists()
 
@@ -360,7 +336,7 @@ def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     contents = []
     for folder in (tmp_path / "one", tmp_path / "another"):
         folder.mkdir()
-        tried(folder, model)
+        tried(folder, model, PEOPLE)
         contents.append([(folder / "onnx" / name).read_bytes() for name in ("model.onnx", "serving.json")])
     assert contents[0] == contents[1]
     assert json.loads(contents[0][1])["inputs"]["integers"] == ["age", "member"]
