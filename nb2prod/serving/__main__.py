@@ -19,7 +19,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_log(given.log)
     try:
         limits = Limits(seconds=given.seconds, rows=given.rows, body_bytes=given.body_bytes)
-        serve(given.folder, host=given.host, port=given.port, limits=limits, drain=given.drain, runtime=given.runtime)
+        serve(
+            given.folder,
+            host=given.host,
+            port=given.port,
+            limits=limits,
+            drain=given.drain,
+            runtime=given.runtime,
+            digest=given.digest.removeprefix("sha256:"),
+        )
     except (ServingError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code if isinstance(error, ServingError) else 2
@@ -37,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s; one that others reach needs a token")
     parser.add_argument("--port", type=int, default=8080, help="default: %(default)s; 0 takes a free one")
     parser.add_argument("--drain", type=float, default=1.0, help="seconds not ready, but answering, after SIGTERM")
+    parser.add_argument("--digest", default="", help="serve no other package: the SHA-256 of its file checksums")
     parser.add_argument("--runtime", choices=RUNTIMES, default="auto", help="auto: the ONNX translation if proved")
     parser.add_argument("--log", choices=FORMS, default="auto", help="auto: text in a terminal, else JSON lines")
     parser.add_argument("--seconds", type=float, default=default.seconds, help="time of one prediction")

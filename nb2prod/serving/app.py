@@ -19,7 +19,7 @@ from typing import Any
 from . import inference, openapi, pages
 from .answers import encode
 from .errors import Refusal
-from .gate import Answer, Asked, Gate, Receive, Route, Scope, Send, header, read_body
+from .gate import Answer, Asked, Gate, Receive, Route, Scope, Send, read_body
 from .limits import Limits
 from .loading import load_fastest
 from .package_folder import open_folder
@@ -59,7 +59,7 @@ class Application:
         self._gate = Gate(
             self._find,
             digest=folder.digest,
-            metrics=service.metrics,
+            tally=service.tally,
             token=token,
             is_stopping=lambda: service.stopping,
         )
@@ -128,14 +128,17 @@ async def _answered(asked: Asked, service: Service, work: Callable[[bytes], Awai
     if service.failure is not None or not service.settled.is_set():
         raise Refusal(503, "the model is not loaded", headers=_WAIT)
     limits = service.limits
-    with service.workers.admission():
-        body = await read_body(asked.scope, asked.receive, limit=limits.body_bytes, seconds=limits.body_seconds)
+    service.workers.admit()
+    try:
+        body = await read_body(asked, limit=limits.body_bytes, seconds=limits.body_seconds)
         return Answer(await work(body))
+    finally:
+        service.workers.leave()
 
 
 def _media_type(asked: Asked, *accepted: str) -> str:
     """The body's media type. Raises Refusal (415) for none, another, or a charset that is not UTF-8."""
-    given = header(asked.scope, b"content-type")
+    given = asked.header(b"content-type")
     if given in accepted:
         return given
     media, *parameters = [part.strip().lower() for part in given.split(";")]
@@ -200,6 +203,7 @@ def _operation(service: Service) -> dict[str, Route]:
         return Answer(b"ready\n", 200, _TEXT) if service.is_ready else Answer(b"not ready\n", 503, _TEXT, _WAIT)
 
     async def metrics(asked: Asked) -> Answer:
+        service.tally.write()
         service.metrics.predicting.set(service.workers.admitted)
         service.metrics.lost.set(service.workers.lost)
         service.metrics.ready.set(service.is_ready)
@@ -222,7 +226,7 @@ def _reading(service: Service, validator: Validator | None, *, needs_token: bool
         return Answer(document(asked.authorized))
 
     async def about(asked: Asked) -> Answer:
-        if "text/html" in header(asked.scope, b"accept"):
+        if "text/html" in asked.header(b"accept"):
             return pages.answer("form.html")
         return _said(_about(service))
 

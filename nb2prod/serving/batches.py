@@ -8,6 +8,7 @@ of which every row's prediction is its own are asked in this way (`Scorer.togeth
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -32,14 +33,26 @@ class Batches:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._waiting: deque[_Waiting] = deque()
+        self._is_idle = True
         self._at_work: asyncio.Task[None] | None = None
 
     async def predict(self, rows: Rows) -> Any:
         """The predictions of these rows. Raises Refusal: 503 when the model was busy for too long, 504 and 500."""
+        return await (self._predict_at_once(rows) if self._is_idle else self._predict_later(rows))
+
+    async def _predict_at_once(self, rows: Rows) -> Any:
+        self._is_idle = False
+        try:
+            return await self._service.workers.run(functools.partial(self._service.predict, rows, fill=True))
+        finally:
+            if self._waiting:  # they came meanwhile
+                self._at_work = asyncio.create_task(self._work())
+            else:
+                self._is_idle = True
+
+    async def _predict_later(self, rows: Rows) -> Any:
         one = _Waiting(rows, asyncio.get_running_loop().create_future())
         self._waiting.append(one)
-        if self._at_work is None:
-            self._at_work = asyncio.create_task(self._work())
         try:
             # waiting for the call before and the call itself each have this long
             return await asyncio.wait_for(one.answer, 2 * self._service.limits.seconds)
@@ -51,7 +64,7 @@ class Batches:
             while self._waiting:
                 await self._answer(self._taken())
         finally:
-            self._at_work = None
+            self._is_idle, self._at_work = True, None
 
     def _taken(self) -> list[_Waiting]:
         taken = [self._waiting.popleft()]

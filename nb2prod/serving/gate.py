@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import itertools
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .errors import Refusal
-from .metrics import Metrics
+from .tally import Tally
 
 log = logging.getLogger("nb2prod.serving")
 
@@ -30,7 +31,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+ARRIVED = "nb2prod.arrived"  # an extension of the scope: the whole body is there, and `receive` does not wait
 _DRAINED = 100_000_000  # of a body that is too large, so much is read and dropped, that its sender sees the answer
 
 
@@ -48,7 +50,12 @@ class Asked:
 
     scope: Scope
     receive: Receive
-    authorized: bool
+    headers: Mapping[bytes, bytes]
+    authorized: bool = True
+
+    def header(self, name: bytes) -> str:
+        """A header's value, empty when it is not there."""
+        return self.headers.get(name, b"").decode("latin-1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,53 +76,59 @@ class Gate:
         find: Callable[[str], Route],
         *,
         digest: str,
-        metrics: Metrics,
+        tally: Tally,
         token: str | None,
         is_stopping: Callable[[], bool],
     ) -> None:
         self._find = find
         self._always = [(b"x-model-digest", digest.encode()), (b"x-content-type-options", b"nosniff")]
-        self._metrics = metrics
+        self._tally = tally
         self._token = token
         self._is_stopping = is_stopping
+        self._prefix, self._number = os.urandom(8).hex(), itertools.count()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         route = self._find(scope["path"])
-        given = header(scope, b"x-request-id")
-        request_id = given if _REQUEST_ID.fullmatch(given) else os.urandom(16).hex()
-        answer = await self._answer(route, scope, receive, request_id)
+        headers = _headers(scope)
+        asked = Asked(scope, receive, headers, self._has_token(headers))
+        request_id = self._request_id(headers)
+        answer = await self._answer(route, asked, request_id)
         try:
             await self._sent(answer, request_id, send)
         finally:
-            seconds = time.perf_counter() - started
-            self._metrics.request(route.name, answer.status, seconds)
-            _log_request(_method(scope), route.name, answer.status, seconds, request_id)
+            self._tally.add(_method(scope), route.name, answer.status, time.perf_counter() - started, request_id)
 
-    async def _answer(self, route: Route, scope: Scope, receive: Receive, request_id: str) -> Answer:
+    def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
+        """The caller's, or one of our own that no other service has."""
+        given = headers.get(b"x-request-id", b"")
+        if given and _REQUEST_ID.fullmatch(given):
+            return given.decode()
+        return f"{self._prefix}{next(self._number):016x}"
+
+    async def _answer(self, route: Route, asked: Asked, request_id: str) -> Answer:
         try:
-            return await self._called(route, scope, receive)
+            return await self._called(route, asked)
         except Refusal as refusal:
             return Answer(route.refused(refusal, request_id), refusal.status, headers=refusal.headers)
         except Exception as error:  # noqa: BLE001 - the last place that can keep a stack trace from the caller
             reason = f"something went wrong in the service; the log has it under the id {logged(error)}"
             return Answer(route.refused(Refusal(500, reason), request_id), 500)
 
-    async def _called(self, route: Route, scope: Scope, receive: Receive) -> Answer:
+    async def _called(self, route: Route, asked: Asked) -> Answer:
         if not route.methods:
             raise Refusal(404, "there is nothing here")
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        method = "GET" if asked.scope["method"] == "HEAD" else asked.scope["method"]
         if method not in route.methods:
             raise Refusal(405, "not with this method", headers=(("allow", ", ".join(route.methods)),))
-        authorized = self._has_token(scope)
-        if route.guarded and not authorized:
+        if route.guarded and not asked.authorized:
             raise Refusal(401, "a bearer token is required", headers=(("www-authenticate", "Bearer"),))
-        return await route.methods[method](Asked(scope, receive, authorized))
+        return await route.methods[method](asked)
 
-    def _has_token(self, scope: Scope) -> bool:
+    def _has_token(self, headers: Mapping[bytes, bytes]) -> bool:
         if self._token is None:
             return True
-        scheme, _, given = header(scope, b"authorization").partition(" ")
+        scheme, _, given = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
         return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token.encode())
 
     async def _sent(self, answer: Answer, request_id: str, send: Send) -> None:
@@ -130,17 +143,6 @@ class Gate:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
-
-
-def _log_request(method: str, route: str, status: int, seconds: float, request_id: str) -> None:
-    """One line, and for the JSON log its parts."""
-    if not log.isEnabledFor(logging.INFO):
-        return
-    milliseconds = round(1000 * seconds, 2)
-    parts = {"method": method, "route": route, "status": status, "milliseconds": milliseconds, "request": request_id}
-    # what `log.info` does, but for looking through the frames for the line that called it, which takes as long again
-    said = "%s %s %s %.2f ms request=%s"
-    log.handle(log.makeRecord(log.name, logging.INFO, "", 0, said, tuple(parts.values()), None, extra={"parts": parts}))
 
 
 def refused(refusal: Refusal, request_id: str) -> bytes:
@@ -161,30 +163,42 @@ def logged(error: BaseException) -> str:
     return error_id
 
 
-def header(scope: Scope, name: bytes) -> str:
-    """A header's value, empty when it is not there. Repeated headers are joined, so that none hides another."""
-    found = [value for key, value in scope["headers"] if key == name]
-    return b", ".join(found).decode("latin-1") if found else ""
+def _headers(scope: Scope) -> Mapping[bytes, bytes]:
+    """The headers by name. Repeated ones are joined, so that none hides another."""
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        found[name] = found[name] + b", " + value if name in found else value
+    return found
 
 
-async def read_body(scope: Scope, receive: Receive, *, limit: int, seconds: float) -> bytes:
+async def read_body(asked: Asked, *, limit: int, seconds: float) -> bytes:
     """The whole body, never more than `limit` bytes of it in memory. Raises Refusal (408, 413, 415)."""
-    encoding = header(scope, b"content-encoding").strip().lower()
+    encoding = asked.header(b"content-encoding").strip().lower()
     if encoding not in ("", "identity"):
         raise Refusal(415, "the body must not be compressed", headers=(("accept-encoding", "identity"),))
-    too_large = Refusal(413, f"the body is larger than {limit} bytes", headers=(("connection", "close"),))
-    length = header(scope, b"content-length")
+    length = asked.header(b"content-length")
     is_too_large = length.isdigit() and int(length) > limit
-    if is_too_large and header(scope, b"expect"):
-        raise too_large  # the sender waits for a go-ahead that it does not get
+    if is_too_large and asked.header(b"expect"):
+        raise _too_large(limit)  # the sender waits for a go-ahead that it does not get
+    if ARRIVED in asked.scope.get("extensions", ()):  # there is nothing to wait for
+        body = await _read(asked.receive, limit)
+    else:
+        body = await _read_in_time(asked.receive, limit, seconds)
+    if body is None:
+        raise _too_large(limit)
+    return body
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(413, f"the body is larger than {limit} bytes", headers=(("connection", "close"),))
+
+
+async def _read_in_time(receive: Receive, limit: int, seconds: float) -> bytes | None:
     try:
         async with asyncio.timeout(seconds):
-            body = await _read(receive, limit)
+            return await _read(receive, limit)
     except TimeoutError:
         raise Refusal(408, "the body took too long to arrive", headers=(("connection", "close"),)) from None
-    if body is None:
-        raise too_large
-    return body
 
 
 async def _read(receive: Receive, limit: int) -> bytes | None:

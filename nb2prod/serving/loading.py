@@ -38,9 +38,10 @@ def load_translation(folder: Path, known: PackageFolder) -> Scorer:
 
 
 def load_model(folder: Path, known: PackageFolder) -> Scorer:
+    from .onnx_scorer import is_translated
     from .scorer import MlflowScorer
 
-    return MlflowScorer(folder, known)
+    return MlflowScorer(folder, known, translated=is_translated(folder, known))
 
 
 LOADERS: dict[Runtime, Loader] = {"auto": load_fastest, "onnx": load_translation, "mlflow": load_model}

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import statistics
 import threading
 import time
@@ -35,6 +36,7 @@ from .signature import Signature
 MODEL = "onnx/model.onnx"
 SETTINGS = "onnx/serving.json"
 PARITY = "parity.json"
+_FILES = {MODEL, SETTINGS, PARITY}
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(double)": "float64",
@@ -50,10 +52,14 @@ _TRIED = 20
 _CHUNK = 4096  # rows in one run: what lies between input and output stays small
 
 
+def is_translated(folder: Path, known: PackageFolder) -> bool:
+    """Whether this checked folder has a proved translation."""
+    return known.checksums is not None and known.checksums.keys() >= _FILES and _is_proved(folder / PARITY)
+
+
 def why_not(folder: Path, known: PackageFolder) -> str:
     """Why the model in this checked folder is not answered by its translation; empty when it is."""
-    checksums = known.checksums or {}
-    if not {MODEL, SETTINGS, PARITY} <= checksums.keys():
+    if not (known.checksums or {}).keys() >= _FILES:
         return "the package has no proved ONNX translation"
     if not _is_proved(folder / PARITY):
         return f"{PARITY} does not prove the ONNX translation"
@@ -94,8 +100,7 @@ class OnnxScorer:
     together = False  # a row takes microseconds: there is nothing to gain
 
     def __init__(self, folder: Path, known: PackageFolder, itself: Callable[[], Scorer] | None = None) -> None:
-        import onnxruntime
-
+        onnxruntime = quiet_runtime()
         assert known.signature is not None  # `why_not` has seen to it
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # requests run beside each other already
@@ -125,6 +130,10 @@ class OnnxScorer:
         """The answers to a whole DataFrame or array, as they are to its rows."""
         count = len(table)
         return self._whole([self._run(self._feeds_of_table(table[start : start + _CHUNK])) for start in _starts(count)])
+
+    def predict_columns(self, columns: Mapping[str, Any], count: int) -> Any:
+        """The answers to `count` rows, whose columns are arrays of the signature's types; missing text is MISSING."""
+        return self._whole([self._run(self._feeds_of_columns(columns, start)) for start in _starts(count)])
 
     def predict_outside(self, rows: Rows, outside: Outside) -> Any:
         """All answers, those to rows outside by the model itself. Raises the refusal where there is none."""
@@ -167,6 +176,10 @@ class OnnxScorer:
         kinds = {column.name: column.kind.name for column in self._signature.columns}
         return {name: _stacked(table, columns, dtype, kinds) for name, dtype, columns in self._inputs}
 
+    def _feeds_of_columns(self, columns: Mapping[str, Any], start: int) -> dict[str, Any]:
+        rows = slice(start, start + _CHUNK)
+        return {name: _beside([columns[one][rows] for one in names], dtype) for name, dtype, names in self._inputs}
+
     def _array_feed(self, values: Any) -> dict[str, Any]:
         ((name, dtype, _),) = self._inputs
         return {name: _single(values, "(the rows)") if dtype == "float32" else values.astype(dtype)}
@@ -200,6 +213,14 @@ class OnnxScorer:
         return statistics.median(taken) if taken else 0.0
 
 
+def quiet_runtime() -> Any:
+    """ONNX Runtime, which from 1.29 on reports sessions to its maker over the network unless it is told not to."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when it is imported
+    import onnxruntime
+
+    return onnxruntime
+
+
 def _starts(count: int) -> range:
     return range(0, max(count, 1), _CHUNK)
 
@@ -220,6 +241,13 @@ def _stacked(table: Any, columns: Sequence[str], dtype: str, kinds: Mapping[str,
         parts = [part.astype("object").where(part.notna(), MISSING) for part in parts]
     values = [p.to_numpy(dtype=_HELD.get(kinds[n], dtype)).astype(dtype) for n, p in zip(columns, parts, strict=True)]
     return numpy.stack(values, axis=1)
+
+
+def _beside(parts: Sequence[Any], dtype: str) -> Any:
+    made = numpy.empty((len(parts[0]), len(parts)), dtype)
+    for place, part in enumerate(parts):
+        made[:, place] = part
+    return made
 
 
 def _single(values: Any, name: str) -> Any:

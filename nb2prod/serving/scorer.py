@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy
 
+from . import in_turn
 from .errors import FieldProblem, Refusal
 from .package_folder import PackageFolder
 from .rows import NAME_LENGTH, Rows, Validator
@@ -70,23 +71,26 @@ class MlflowScorer:
     """Any MLflow model with the python_function flavor, through `mlflow.pyfunc`.
 
     MLflow checks and converts every table. A scikit-learn model is asked directly for tables of which MLflow, once
-    asked, had nothing to convert: the check takes as long as a small model's prediction.
+    asked, had nothing to convert: the check takes as long as a small model's prediction. `translated` says that the
+    model has a proved translation.
     """
 
     runtime = "mlflow"
     small = 0
 
-    def __init__(self, folder: Path, known: PackageFolder) -> None:
+    def __init__(self, folder: Path, known: PackageFolder, *, translated: bool = False) -> None:
         import mlflow.pyfunc
 
-        from .tables import table
+        from . import tables
 
-        self._table = table
+        self._tables = tables
         self._signature = known.signature
         self._model = mlflow.pyfunc.load_model(str(folder))
         self._estimator = _estimator(self._model)
+        if self._estimator is not None:
+            in_turn.install()
         self._direct: set[tuple[Any, ...]] = set()
-        self.together = self._answers_rows_alone(known)
+        self.together = self._answers_rows_alone(known, translated=translated)
 
     def predict(self, rows: Rows, *, fill: bool, parameters: Mapping[str, Any] | None = None) -> Any:
         try:
@@ -98,16 +102,18 @@ class MlflowScorer:
             raise
 
     def _predicted(self, rows: Rows, *, fill: bool, parameters: Mapping[str, Any] | None) -> Any:
-        assert self._signature is not None  # without one there are no rows
-        made = self._table(rows, self._signature, fill=fill)
-        if parameters or self._estimator is None or not hasattr(made, "dtypes"):
-            return self.predict_unchecked(made, parameters)
-        columns = tuple(made.dtypes.items())
-        if columns in self._direct:
+        signature, tables = self._signature, self._tables
+        assert signature is not None  # without one there are no rows
+        if parameters or self._estimator is None or signature.tensors:
+            return self.predict_unchecked(tables.table(rows, signature, fill=fill), parameters)
+        columns = tables.columns(rows, signature, fill=fill)
+        kinds = tuple((name, column.dtype) for name, column in columns.items())
+        made = tables.frame(columns, len(rows))
+        if kinds in self._direct:
             return self._predict_directly(made)
         answer = self.predict_unchecked(made, parameters)
         if _is_taken_as_it_is(made, self._model):
-            self._direct.add(columns)
+            self._direct.add(kinds)
         return answer
 
     def predict_unchecked(self, data: Any, parameters: Mapping[str, Any] | None = None) -> Any:
@@ -134,17 +140,23 @@ class MlflowScorer:
         raise outside  # nothing is outside of the model itself
 
     def _predict_directly(self, table: Any) -> Any:
-        return getattr(self._estimator, self._predict_name)(table)
+        with in_turn.in_turn():
+            return getattr(self._estimator, self._predict_name)(table)
 
     @property
     def _predict_name(self) -> str:
         return str(self._model.metadata.flavors["python_function"].get("predict_fn", "predict"))
 
-    def _answers_rows_alone(self, known: PackageFolder) -> bool:
-        """Whether a row's prediction depends on that row only: by what the model is made of, and by trying."""
+    def _answers_rows_alone(self, known: PackageFolder, *, translated: bool) -> bool:
+        """Whether a row's prediction depends on that row only: by what the model is made of, and by trying.
+
+        Nobody knows what a function of the notebook does with the rows beside a row. A translation does: it was made
+        by following the function through a table that has no rows, where everything but a row's own values is refused.
+        """
         if self._estimator is None or self._predict_name not in _SAME_AS or not is_uniform(known.signature):
             return False
-        return all(map(_is_of_scikit_learn, _parts(self._estimator))) and self._example_agrees(known)
+        is_known = translated or all(map(_is_of_scikit_learn, _parts(self._estimator)))
+        return is_known and self._example_agrees(known)
 
     def _example_agrees(self, known: PackageFolder) -> bool:
         try:
@@ -207,7 +219,7 @@ def same_answers(together: Any, alone: Sequence[Any]) -> bool:
 
 def _estimator(model: Any) -> Any:
     """The scikit-learn object within a loaded model, None for other models."""
-    if "sklearn" not in model.metadata.flavors or model.metadata.flavors["python_function"].get("code"):
+    if "sklearn" not in model.metadata.flavors:
         return None
     return getattr(getattr(model, "_model_impl", None), "sklearn_model", None)
 

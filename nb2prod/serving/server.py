@@ -7,6 +7,7 @@ at once.
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import ipaddress
 import logging
@@ -16,8 +17,9 @@ import socket
 import threading
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from .connections import HEADER_BYTES, protocol
 from .errors import ServingError
 from .limits import Limits
 from .loading import LOADERS, Runtime
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("nb2prod.serving")
 TOKEN = "NB2PROD_TOKEN"
 _NEEDED = {"pydantic": "pydantic", "uvicorn": "uvicorn", "prometheus_client": "prometheus-client"}
-_HEADER_BYTES = 65_536  # of one request
 
 
 def serve(
@@ -62,7 +63,12 @@ def serve(
 
     app = create_app(folder, limits=limits, token=token, loader=LOADERS[runtime])
     if digest and app.service.folder.digest != digest:
-        raise ServingError("the package changed while it was looked at", where=str(folder), exit_code=7)
+        raise ServingError(
+            f"refused, and nothing of it was loaded: its digest is {app.service.folder.digest}, not the one asked for",
+            where=str(folder),
+            fix="serve the package that was judged, or judge this one: nb2prod inspect PACKAGE",
+            exit_code=7,
+        )
     listening = _listening(host, port)
     _run(app, app.service, listening, drain)
 
@@ -126,53 +132,19 @@ def _run(app: Application, service: Service, listening: socket.socket, drain: fl
         server_header=False,
         date_header=False,
         ws="none",
-        http=_protocol(),
-        h11_max_incomplete_event_size=_HEADER_BYTES,
+        proxy_headers=False,  # nothing here asks who the client is
+        http=protocol(),
+        h11_max_incomplete_event_size=HEADER_BYTES,
         timeout_graceful_shutdown=int(service.limits.seconds + service.limits.body_seconds) + 1,
     )
     server = Server(config)
     threading.Thread(target=_announce, args=(service, listening, server.stop), daemon=True).start()
-    server.run(sockets=[listening])
+    try:
+        server.run(sockets=[listening])
+    finally:
+        service.tally.write()  # also when a second signal left no time for it
     if service.failure is not None:
         raise service.failure
-
-
-def _protocol() -> Any:
-    """uvicorn's faster reading of HTTP when httptools is there, with the bound on headers that its other one has."""
-    if importlib.util.find_spec("httptools") is None:
-        return "h11"
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-    class Bounded(HttpToolsProtocol):
-        """Ends a connection whose request has too long a head (or trailer), before the rest of it is in memory."""
-
-        _head = 0
-        _is_in_head = True
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self._is_in_head:
-                self._count(len(data))
-
-        def on_message_begin(self) -> None:
-            self._head, self._is_in_head = 0, True
-            super().on_message_begin()
-
-        def on_header(self, name: bytes, value: bytes) -> None:
-            super().on_header(name, value)
-            if not self._is_in_head:
-                self._count(len(name) + len(value))
-
-        def on_headers_complete(self) -> None:
-            self._is_in_head = False
-            super().on_headers_complete()
-
-        def _count(self, size: int) -> None:
-            self._head += size
-            if self._head > _HEADER_BYTES:
-                self.transport.abort()
-
-    return Bounded
 
 
 def _announce(service: Service, listening: socket.socket, stop: object) -> None:
@@ -184,6 +156,7 @@ def _announce(service: Service, listening: socket.socket, stop: object) -> None:
         log.warning("%s is a plain MLflow folder: it has no checksums, and nothing of it was checked", folder.name)
     service.settled.wait()
     if service.failure is None:
+        gc.freeze()  # the model stays: what looks for garbage need not go through all of it again and again
         version = folder.version or "(no version)"
         parts = {"runtime": service.runtime, "digest": folder.digest}
         log.info("serving %s %s at %s", folder.name, version, url, extra={"parts": parts})

@@ -22,6 +22,7 @@ from .metrics import Metrics
 from .package_folder import PackageFolder
 from .rows import Rows
 from .scorer import Loader, Outside, Scorer
+from .tally import Tally
 from .workers import Workers, busy
 
 log = logging.getLogger("nb2prod.serving")
@@ -34,6 +35,7 @@ class Service:
         self.folder = folder
         self.limits = limits
         self.metrics = Metrics(name=folder.name, version=folder.version, digest=folder.digest)
+        self.tally = Tally(self.metrics)
         self.workers = Workers(limits)
         self.stopping = False
         self.failure: ServingError | None = None
@@ -57,6 +59,7 @@ class Service:
 
     def close(self) -> None:
         self.stopping = True
+        self.tally.write()
         self.workers.close()
         if self._copy is not None:
             shutil.rmtree(self._copy, ignore_errors=True)

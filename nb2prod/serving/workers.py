@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -43,6 +42,11 @@ class _Job:
             if self.given_up:
                 return
         self._loop.call_soon_threadsafe(self._settle, result, failure)
+
+    def run_over(self) -> None:
+        """Tell the caller that the time is over, if it is still waiting."""
+        if not self.answer.done():
+            self.answer.set_exception(Refusal(504, "the prediction took too long and was given up"))
 
     def give_up(self) -> bool:
         """True when the call had not ended yet: its thread is then lost to it."""
@@ -85,23 +89,25 @@ class Workers:
     def stuck(self) -> bool:
         return self.lost >= self._limits.stuck
 
-    @contextmanager
-    def admission(self) -> Iterator[None]:
-        """A place among the requests that run or wait, before their bodies are read. Raises Refusal (503)."""
+    def admit(self) -> None:
+        """Take a place among the requests that run or wait, before its body is read. Raises Refusal (503)."""
         if self.stuck or self.admitted >= self._limits.concurrency + self._limits.waiting:
             raise busy("the service is overloaded")
         self.admitted += 1
-        try:
-            yield
-        finally:
-            self.admitted -= 1
+
+    def leave(self) -> None:
+        """Give the place of an admitted request back."""
+        self.admitted -= 1
 
     async def run(self, call: Callable[[], T]) -> T:
         """The call's result from a thread. Raises Refusal: 503 when no slot came free, 504 when it ran over."""
-        try:
-            await asyncio.wait_for(self._slots.acquire(), self._limits.seconds)
-        except TimeoutError:
-            raise busy("the service is overloaded") from None
+        if self._slots.locked():
+            try:
+                await asyncio.wait_for(self._slots.acquire(), self._limits.seconds)
+            except TimeoutError:
+                raise busy("the service is overloaded") from None
+        else:  # it takes a slot without a wait, so that a timer, which costs more than the slot, is not needed
+            await self._slots.acquire()
         try:
             return await self._in_slot(call)
         finally:
@@ -109,16 +115,15 @@ class Workers:
 
     async def _in_slot(self, call: Callable[[], T]) -> T:
         job = _Job(call)
+        timer = asyncio.get_running_loop().call_later(self._limits.seconds, job.run_over)
         self._jobs.put(job)
         try:
-            done, _ = await asyncio.wait((job.answer,), timeout=self._limits.seconds)
+            return await job.answer  # type: ignore[no-any-return]
         finally:
-            if not job.answer.done() and job.give_up():
+            timer.cancel()
+            if job.give_up():
                 self._count(+1)
                 self._hire()
-        if done:
-            return job.answer.result()  # type: ignore[no-any-return]
-        raise Refusal(504, "the prediction took too long and was given up")
 
     def _hire(self) -> None:
         threading.Thread(target=self._work, name="nb2prod-prediction", daemon=True).start()

@@ -132,9 +132,12 @@ def listening(app: Any) -> Iterator[httpx.Client]:
     """A client of the app behind a real uvicorn on a free port, once its model is loaded."""
     import uvicorn
 
+    from nb2prod.serving.connections import protocol
+
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", http=protocol())
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     thread.start()

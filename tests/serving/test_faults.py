@@ -145,6 +145,7 @@ def test_no_line_of_the_log_has_a_value_of_a_request(obedient: httpx.Client, cap
         obedient.post("/invocations", json={"dataframe_records": [{"do": "4711", "x4711": 1}]})
         obedient.get("/4711")
         obedient.request("4711", "/livez")
+        obedient.get("/metrics")  # before it answers, what waits to be logged is
     ours = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("nb2prod"))
     assert "/predict 200" in ours
     assert "4711" not in ours

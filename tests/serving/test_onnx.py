@@ -15,6 +15,7 @@ import pytest
 from nb2prod.serving.app import create_app
 from nb2prod.serving.errors import ServingError
 from nb2prod.serving.loading import load_fastest, load_translation
+from nb2prod.serving.onnx_scorer import is_translated
 from nb2prod.serving.package_folder import open_folder
 
 pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
@@ -85,6 +86,7 @@ def test_the_translation_answers_what_the_model_does(
 
     expected = mlflow.pyfunc.load_model(str(translated)).predict(homes).tolist()
     rows = _rows(homes)
+    assert is_translated(translated, open_folder(translated))
     with serving(create_app(translated)) as client:
         assert client.get("/").json()["runtime"] == "onnx"
         assert client.post("/predict", json={"rows": rows}).json()["predictions"] == expected
@@ -105,6 +107,7 @@ with TestClient(app) as client:
     app.service.settled.wait(60)
     answer = client.post("/predict", json={"rows": [{"size": 80.0, "age": 3, "city": "Rome"}]})
     assert client.get("/openapi.json").status_code == client.get("/metrics").status_code == 200
+    assert __import__("os").environ["ORT_DISABLE_TELEMETRY"] == "1"  # it would tell its maker over the network
     heavy = [name for name in ("pandas", "sklearn", "mlflow", "scipy", "fastapi") if name in sys.modules]
     print(json.dumps([answer.json()["predictions"], heavy]))
 """
@@ -123,6 +126,6 @@ def test_without_a_proof_the_model_itself_answers(
         (folder / "package.json").unlink()
         (folder / "checksums").unlink()
     known = open_folder(folder)
-    assert load_fastest(folder, known).runtime == "mlflow"
+    assert (load_fastest(folder, known).runtime, is_translated(folder, known)) == ("mlflow", False)
     with pytest.raises(ServingError, match="prove"):
         load_translation(folder, known)

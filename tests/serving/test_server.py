@@ -181,6 +181,17 @@ def test_a_damaged_package_ends_with_7_and_says_what_is_wrong(customer_model: Pa
     assert (code, "requirements.txt is not what its checksum says" in said, "Traceback" in said) == (7, True, False)
 
 
+def test_another_package_than_the_one_asked_for_is_refused_before_it_is_loaded(
+    customer_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nb2prod.serving.__main__ import main
+
+    loaded = set(sys.modules)
+    asked = [str(customer_model), "--port", "0", "--digest", "0" * 64]
+    assert (main(asked), "not the one asked for" in capsys.readouterr().err) == (7, True)
+    assert not any(name.startswith("mlflow") for name in set(sys.modules) - loaded)
+
+
 def test_a_model_that_does_not_load_ends_with_7(
     customer_model: Path, tmp_path: Path, package_of: Callable[..., str]
 ) -> None:
