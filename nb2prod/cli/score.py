@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import click
 
@@ -71,7 +73,8 @@ def score(
     from nb2prod import api
     from nb2prod.stages import documents
 
-    with _progress() as tell:
+    reached = _Reached()
+    with _stoppable(reached), _progress() as tell:
         scored = api.score(
             package,
             data,
@@ -85,7 +88,7 @@ def score(
             workers=workers,
             scheduler=scheduler,
             policy=policy,
-            tell=tell,
+            tell=lambda advance: tell(reached.heard(advance)),
         )
     if as_json:
         print_json(documents.scored(scored))
@@ -115,6 +118,36 @@ def _print(scored: Scored) -> None:
 def _here(path: str) -> str:
     relative = os.path.relpath(path)
     return path if relative.startswith("..") else relative
+
+
+@dataclass
+class _Reached:
+    """How far it is."""
+
+    rows: int = 0
+
+    def heard(self, advance: Advance) -> Advance:
+        self.rows = advance.rows
+        return advance
+
+
+@contextmanager
+def _stoppable(reached: _Reached) -> Iterator[None]:
+    """SIGINT and SIGTERM end the command at once; it says what is kept."""
+
+    def stop(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = f"{reached.rows:,} rows are done and kept: the same command goes on there"
+        click.echo(f"interrupted; {kept if reached.rows else 'nothing was written'}", err=True)
+        sys.stdout.flush()
+        os._exit(130)  # a thread in which the model is asked cannot be stopped, and Python would wait for it
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

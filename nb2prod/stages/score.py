@@ -20,8 +20,7 @@ from nb2prod.core.scored import OnBadRows, Runtime, Scored
 from nb2prod.serving.package_folder import PackageFolder
 from nb2prod.stages.admission import admitted
 from nb2prod.stages.scoring import reading, writing
-from nb2prod.stages.scoring.checking import Checker
-from nb2prod.stages.scoring.one_file import Tell, Work, kept_columns, opened, rows_at_once, score_files
+from nb2prod.stages.scoring.one_file import Tell, Work, checker_of, kept_columns, opened, rows_at_once, score_files
 from nb2prod.stages.scoring.parts import Parts, Request
 
 
@@ -67,7 +66,7 @@ def score(
             block=block or rows_at_once(known),
         )
         _refuse_before(request, known)
-        parts = Parts(out)
+        parts = Parts(request)
         with parts.alone():
             return _scored(request, known, parts, fresh, work, tell, began)
 
@@ -76,8 +75,7 @@ def _refuse_before(request: Request, known: PackageFolder) -> None:
     """What can be known of every file before the first is scored."""
     for source in request.sources:
         there = reading.columns(source)
-        assert known.signature is not None
-        Checker(known.signature, known.contract, there, where=source.path)
+        checker_of(known, source, there)
         kept_columns(request.keep, there, source)
 
 
@@ -85,7 +83,7 @@ def _scored(
     request: Request, known: PackageFolder, parts: Parts, fresh: bool, work: Work, tell: Tell, began: float
 ) -> Scored:
     files = range(len(request.sources))
-    parts.begin(request, fresh=fresh)
+    parts.begin(fresh=fresh)
     before = sum(parts.done(number).rows for number in files)
     try:
         runtime = work(request, known.path, files, tell)

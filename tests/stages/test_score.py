@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +30,7 @@ from nb2prod.stages.package import package
 from nb2prod.stages.score import score
 from nb2prod.stages.scoring import reading
 from nb2prod.stages.scoring.checking import Checker
+from nb2prod.stages.scoring.parts import Parts, Request
 from nb2prod.stages.scoring.typed import INEXACT, NOT_FINITE, NULL, TOO_LARGE
 from tests.notebook_maker import Row
 from tests.simulated import run
@@ -297,6 +303,47 @@ def test_a_stopped_csv_goes_on_with_its_broken_rows(loans: Path, rows: pd.DataFr
     assert (scored.resumed, scored.rejected) == (8, 5)
     assert (tmp_path / "out.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
     assert (tmp_path / "out.rejected.csv").read_bytes() == (tmp_path / "whole.rejected.csv").read_bytes()
+
+
+def test_a_killed_process_leaves_nothing_half_written_and_its_call_goes_on(
+    loans: Path, rows: pd.DataFrame, tmp_path: Path
+) -> None:
+    data, out, whole = tmp_path / "rows.parquet", tmp_path / "killed" / "out.parquet", tmp_path / "whole.parquet"
+    pd.concat([rows.drop(columns="expected")] * 700, ignore_index=True).to_parquet(data)
+    out.parent.mkdir()
+    process = subprocess.Popen([sys.executable, "-m", "nb2prod", "score", str(loans), str(data), "-o", str(out)])
+    while process.poll() is None and not list(out.parent.glob(".*.parts/*/*-000000000000.arrow")):
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert [path.name for path in out.parent.iterdir() if not path.name.startswith(".")] == []
+    scored = score(loans, [data], out)
+    score(loans, [data], whole)
+    assert scored.resumed >= 65536
+    assert out.read_bytes() == whole.read_bytes()
+    assert [path.name for path in out.parent.iterdir()] == ["out.parquet"]
+
+
+def test_what_answers_is_settled_once_for_an_output(loans: Path, data: Path, tmp_path: Path) -> None:
+    (source,) = reading.sources([data])
+    request = Request("p", "d", (source,), str(tmp_path / "out.parquet"), (), "reject", "auto", (), 50)
+    parts = Parts(request)
+    parts.begin(fresh=False)
+    assert parts.runtime() is None
+    assert [parts.settle("model"), parts.settle("onnx"), parts.runtime()] == ["model", "model", "model"]
+
+
+def test_a_process_of_an_earlier_call_does_not_write_into_a_later_one(data: Path, tmp_path: Path) -> None:
+    (source,) = reading.sources([data])
+    earlier = Request("p", "d", (source,), str(tmp_path / "out.parquet"), (), "reject", "auto", (), 50)
+    later = replace(earlier, keep=("id",))
+    outlived = Parts(earlier)
+    outlived.begin(fresh=False)
+    Parts(later).begin(fresh=True)
+    with pytest.raises(StoreError, match="another call for this output has begun"):
+        outlived.keep(0, 0, 1, pa.table({"prediction": [1.0]}), ())
+    assert Parts(later).done(0).rows == 0
 
 
 @pytest.mark.parametrize(("what", "said"), [("data", "the data"), ("options", "the columns to keep")])

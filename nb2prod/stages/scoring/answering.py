@@ -13,23 +13,44 @@ import json
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from nb2prod.core.errors import MissingExtra, NotProved, UsageError
 from nb2prod.core.scored import Runtime
 from nb2prod.serving.package_folder import PackageFolder
 from nb2prod.serving.signature import Column, Tensor
+from nb2prod.stages.scoring import forests
 from nb2prod.stages.scoring.typed import type_of
 
 TRIED = 200  # rows with which the direct way is compared
-LONG, RACED = 10_000, 2_000  # rows from which on it matters what answers, and those with which that is found out
+RACED, TIMES = 4096, 2  # rows with which it is found out which of two is faster, and how often they are tried
+WORTH_LOADING = 3.0  # seconds of work from which on the model is loaded to see whether it is faster
+QUICK = 2e-6  # seconds for a row that the model's own way through pandas would take as well
+CLEARLY = 0.85  # of the translation's time, since the model shares Python's one lock, and the translation has none
 PREDICTION = "prediction"
+NO_MODEL = "there is no model for this key"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Why a row has no answer. Nothing of it quotes the data."""
+
+    column: str
+    reason: str
 
 
 class CannotAnswer(Exception):
-    """The model raised. The message is the model's own, and may quote the data."""
+    """The model raised. The message is the model's own, and may quote the data; `rows` are those it refuses, if it says
+    which.
+    """
+
+    def __init__(self, message: str, rows: Mapping[int, Refused] = MappingProxyType({})) -> None:
+        super().__init__(message)
+        self.rows = rows
 
 
 class Model(Protocol):
@@ -41,12 +62,20 @@ class Model(Protocol):
     at_once: int
 
     @property
-    def runtime(self) -> str: ...
+    def runtime(self) -> Runtime: ...
 
     def predict(self, rows: Any) -> Any: ...
 
 
-def load(folder: Path, known: PackageFolder, runtime: Runtime) -> Model:
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is to be scored: about how many rows, and the first of them, in the signature's types."""
+
+    count: int
+    rows: Any
+
+
+def load(folder: Path, known: PackageFolder, runtime: Runtime, ahead: Ahead | None = None) -> Model:
     """What was asked for; of its own accord the model, or where the translation is proved equal, the faster of both."""
     installed = all(importlib.util.find_spec(library) is not None for library in ("onnxruntime", "pydantic"))
     if runtime == "onnx" and not installed:
@@ -58,9 +87,10 @@ def load(folder: Path, known: PackageFolder, runtime: Runtime) -> Model:
     reason = onnx_scorer.why_not(folder, known)
     if runtime == "onnx" and reason:
         raise UsageError(reason, where=str(known.path), fix="score with --runtime model")
-    if runtime == "onnx":
-        return Translation(folder, known)
-    return Fastest(folder, known) if not reason and _is_equal(folder) else Itself(folder)
+    if runtime == "auto" and (reason or not _is_equal(folder)):
+        return Itself(folder)
+    translation = Translation(folder, known)
+    return translation if runtime == "onnx" or ahead is None else _faster(translation, folder, ahead)
 
 
 def _is_equal(folder: Path) -> bool:
@@ -72,13 +102,13 @@ def _is_equal(folder: Path) -> bool:
 class Itself:
     """Any MLflow model."""
 
-    runtime = "model"
+    runtime: Runtime = "model"
 
     def __init__(self, folder: Path) -> None:
         import mlflow.pyfunc
 
         self._model = mlflow.pyfunc.load_model(str(folder))
-        self._direct = _direct(self._model)
+        self._direct, self._tried = _direct(self._model)
         # scikit-learn's predict changes nothing; what another model does nobody knows
         self.at_once = _cores() if self._direct is not None else 1
         self._compared = False
@@ -87,10 +117,10 @@ class Itself:
     def predict(self, rows: Any) -> Any:
         frame = rows.to_pandas(ignore_metadata=True)
         try:
-            direct = self._compared_with(frame.head(TRIED))
+            direct = self._compared_with(frame.head(self._tried))
             return self._model.predict(frame) if direct is None else direct(frame)
         except Exception as error:
-            raise CannotAnswer(_first_line(error)) from error
+            raise CannotAnswer(_first_line(error), _refused(error)) from error
 
     def _compared_with(self, frame: Any) -> Any:
         """The direct way, when MLflow's check of such a frame changes nothing: what is predicted is the same."""
@@ -104,12 +134,14 @@ class Itself:
             return self._direct
 
 
-def _direct(model: Any) -> Any:
-    """The `predict` of the scikit-learn estimator within, None for other models."""
+def _direct(model: Any) -> tuple[Any, int]:
+    """The `predict` of the scikit-learn estimator within, None for other models; and with how many rows to try it."""
     flavor = model.metadata.flavors["python_function"]
     if flavor.get("loader_module") != "mlflow.sklearn":
-        return None
-    return getattr(model.get_raw_model(), flavor.get("predict_fn", "predict"), None)
+        return None, 0
+    estimator, method = model.get_raw_model(), flavor.get("predict_fn", "predict")
+    sorting = forests.sorting(estimator, method)
+    return (sorting, forests.LEAST_ROWS) if sorting else (getattr(estimator, method, None), TRIED)
 
 
 def _cores() -> int:
@@ -121,10 +153,19 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
+def _refused(error: Any) -> dict[int, Refused]:
+    """The rows that the package's own code names when it refuses some; none for another error."""
+    unknown = getattr(error, "unknown_rows", None)
+    if unknown is not None:
+        return dict.fromkeys(unknown, Refused(", ".join(error.unknown_columns), NO_MODEL))
+    rows = getattr(error, "refused_rows", ())
+    return dict.fromkeys(rows, Refused(error.refused_column, error.refused_reason)) if rows else {}
+
+
 class Translation:
     """The model's ONNX translation; rows outside of what it answers are answered by the model itself."""
 
-    runtime = "onnx"
+    runtime: Runtime = "onnx"
 
     def __init__(self, folder: Path, known: PackageFolder) -> None:
         from nb2prod.serving.onnx_scorer import OnnxScorer
@@ -139,7 +180,8 @@ class Translation:
         from nb2prod.serving.scorer import Outside
 
         try:
-            return self._scorer.predict_table(_frame(rows))
+            arrays = {name: _as_array(rows.column(name).combine_chunks()) for name in rows.column_names}
+            return self._scorer.predict_columns(arrays, rows.num_rows)
         except Outside as outside:
             return outside.completed(self._model().predict(rows.take(outside.places)))
         except Exception as error:
@@ -151,67 +193,58 @@ class Translation:
         return self._itself
 
 
-def _frame(rows: Any) -> Any:
-    """Rows for the translation, which takes texts as Python's: each different one is made once, and not row by row."""
-    import pandas
-
-    return pandas.DataFrame({name: _as_array(rows.column(name).combine_chunks()) for name in rows.column_names})
-
-
 def _as_array(values: Any) -> Any:
+    """A column for the translation, which takes texts as Python's: each different one is made once, not row by row."""
     import numpy
-    import pandas
     from pyarrow import types
+
+    from nb2prod.serving.onnx_scorer import MISSING
 
     if not types.is_string(values.type):
         return values.to_numpy(zero_copy_only=False)
     encoded = values.dictionary_encode()
-    nothing = numpy.array([None], dtype=object)  # the last, which stands for what is missing
-    texts = numpy.concatenate([encoded.dictionary.to_numpy(zero_copy_only=False), nothing])
-    # pandas would look at each of them, and make Arrow's of them again
-    return pandas.Series(texts[encoded.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)], dtype=object)
+    texts = numpy.array([*encoded.dictionary.to_pylist(), MISSING], dtype=object)
+    return texts[encoded.indices.fill_null(len(texts) - 1).to_numpy(zero_copy_only=False)]
 
 
-class Fastest:
-    """The translation or the model, both of which give equal answers: which is faster depends on the model.
+# -- which of the two -------------------------------------------------------------------------------------------------
 
-    A linear model's translation is many times faster, a forest's is not. Both are tried with the first rows of data
-    that is long enough for it to matter; should they answer otherwise after all, the model is taken.
+
+def _faster(translation: Translation, folder: Path, ahead: Ahead) -> Model:
+    """The translation or the model, whose answers are proved equal: a linear model's translation is many times faster,
+    a forest's is not.
+
+    To load the model takes seconds, so that it is only asked when the translation is in for more of them. Should the
+    two answer otherwise after all, the model is taken.
     """
-
-    def __init__(self, folder: Path, known: PackageFolder) -> None:
-        self._translation = Translation(folder, known)
-        self._folder = folder
-        self._won: Model | None = None
-        self._racing = threading.Lock()
-        self.at_once = self._translation.at_once
-
-    @property
-    def runtime(self) -> str:
-        return (self._won or self._translation).runtime
-
-    def predict(self, rows: Any) -> Any:
-        with self._racing:
-            if self._won is None and rows.num_rows >= LONG:
-                self._won = self._winner(rows.slice(0, RACED))
-        return (self._won or self._translation).predict(rows)
-
-    def _winner(self, rows: Any) -> Model:
-        itself = Itself(self._folder)
-        if itself.at_once < self.at_once:
-            return self._translation
-        mine, answer = _timed(self._translation, rows)
+    rows = ahead.rows
+    if not rows.num_rows:
+        return translation
+    try:
+        one, found = _timed(translation, rows)
+        if one < QUICK or one * ahead.count < WORTH_LOADING:
+            return translation
+        itself = Itself(folder)
+        if itself.at_once < translation.at_once:
+            return translation
         other, expected = _timed(itself, rows)
-        same = as_columns(answer, rows.num_rows) == as_columns(expected, rows.num_rows)
-        return self._translation if same and mine <= other else itself
+    except CannotAnswer:  # which rows it raises for is told when they are scored
+        return translation
+    same = as_columns(found, rows.num_rows) == as_columns(expected, rows.num_rows)
+    return translation if same and other >= one * CLEARLY else itself
 
 
 def _timed(model: Model, rows: Any) -> tuple[float, Any]:
-    """Seconds of this thread, whatever else the machine does."""
-    model.predict(rows.slice(0, 20))
-    began = time.thread_time()
-    answer = model.predict(rows)
-    return time.thread_time() - began, answer
+    """Seconds of all cores for one row among many, and the answers. What a call costs whatever it asks is left out."""
+    few = rows.slice(0, rows.num_rows // 8)
+    model.predict(few)
+    taken: dict[int, list[float]] = {few.num_rows: [], rows.num_rows: []}
+    for asked in (few, rows) * TIMES:
+        began = time.process_time()
+        answer = model.predict(asked)
+        taken[asked.num_rows].append(time.process_time() - began)
+    more = max(1, rows.num_rows - few.num_rows)
+    return max(0.0, min(taken[rows.num_rows]) - min(taken[few.num_rows])) / more, answer
 
 
 # -- answers as columns -----------------------------------------------------------------------------------------------

@@ -7,16 +7,17 @@ Everything is done column by column; a row is bad when one of its values is, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from nb2prod.core.errors import UsageError
 from nb2prod.serving.contract import Contract, Facts
 from nb2prod.serving.signature import INTEGERS, Column, Signature
-from nb2prod.stages.scoring import texts, typed
+from nb2prod.stages.scoring import parquet_values, texts, typed
 from nb2prod.stages.scoring.reading import Block
-from nb2prod.stages.scoring.typed import Found, mask_of, only, type_of, without
+from nb2prod.stages.scoring.typed import Found, mask_of, only, type_of
 
 THE_ROW = "(the row)"
 NAMED = 20  # columns in a message
@@ -43,9 +44,18 @@ class Checked:
 class Checker:
     """The rows of files with the columns `there`, checked against one signature and contract."""
 
-    def __init__(self, signature: Signature, contract: Contract, there: Sequence[str], *, where: str) -> None:
+    def __init__(
+        self,
+        signature: Signature,
+        contract: Contract,
+        there: Sequence[str],
+        *,
+        where: str,
+        restored: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
+        """`restored` says of columns what the package makes of them again before the model gets them."""
         self._columns = tuple(_wanted(signature, there, where=where))
-        self._contract = contract
+        self._contract, self._restored = contract, restored
         self.inputs = tuple(column.name for column in self._columns if column.name in there)
 
     def check(self, block: Block, *, is_text: bool) -> Checked:
@@ -71,8 +81,11 @@ class Checker:
 
         if column.name not in block.table.column_names:  # optional: it is there, with nothing in it
             return pyarrow.nulls(block.table.num_rows, type_of(column.kind.name)), []
-        to_signature = texts.converted if is_text else converted
-        values, found = to_signature(block.table.column(column.name), column)
+        given = block.table.column(column.name).combine_chunks()
+        if is_text:
+            values, found = texts.converted(given, column)
+        else:
+            values, found = parquet_values.converted(given, column, self._restored.get(column.name, {}))
         told = numpy.logical_or.reduce([numpy.zeros(len(values), dtype=bool), *(mask for mask, _ in found)])
         judged = _judged(values, column, self._contract.of(column.name))
         return values, [*found, *only(*((mask & ~told, reason) for mask, reason in judged))]
@@ -100,108 +113,6 @@ def _wanted(signature: Signature, there: Sequence[str], *, where: str) -> Iterat
             raise UsageError(f"the column {column.name} is of the type {column.kind.name}, which a table cannot say")
         if column.required or column.name in there or column.kind.name not in INTEGERS:
             yield column
-
-
-# -- from the types of Parquet ----------------------------------------------------------------------------------------
-
-
-def converted(given: Any, column: Column) -> Found:
-    """The column in its type; a bad value is null in it."""
-    import pyarrow
-    import pyarrow.compute as pc
-    from pyarrow import types
-
-    values, wanted = given.combine_chunks(), type_of(column.kind.name)
-    if types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    there = values.type
-    if there == wanted:
-        return values, []
-    if types.is_null(there):
-        return pyarrow.nulls(len(values), wanted), []
-    if types.is_integer(wanted) and types.is_integer(there):
-        return _narrowed(values, wanted)
-    if types.is_floating(wanted) and (types.is_integer(there) or types.is_floating(there)):
-        return _as_float(values, wanted)
-    if types.is_timestamp(wanted) and (types.is_date(there) or (types.is_timestamp(there) and there.tz is None)):
-        return _as_time(values, wanted)
-    if _is_spelling_of(wanted, there):
-        return pc.cast(values, wanted), []
-    raise UsageError(
-        f"the column {column.name} is {there}, and the model's signature says {column.kind.name}",
-        fix="convert the column where the data is made: nothing is guessed here",
-    )
-
-
-def _is_spelling_of(wanted: Any, there: Any) -> bool:
-    """Whether the two types differ in how values lie in memory only."""
-    from pyarrow import types
-
-    text = types.is_large_string(there) or types.is_string_view(there)
-    content = types.is_large_binary(there) or types.is_fixed_size_binary(there) or types.is_binary_view(there)
-    return bool((types.is_string(wanted) and text) or (types.is_binary(wanted) and content))
-
-
-def _narrowed(values: Any, wanted: Any) -> Found:
-    """Whole numbers as others, those apart that do not fit."""
-    import numpy
-    import pyarrow
-    import pyarrow.compute as pc
-
-    held, room = numpy.iinfo(values.type.to_pandas_dtype()), numpy.iinfo(wanted.to_pandas_dtype())
-    found = []
-    for beyond, limit, reason in ((pc.less, room.min, typed.TOO_SMALL), (pc.greater, room.max, typed.TOO_LARGE)):
-        if held.min <= limit <= held.max:
-            mask = mask_of(beyond(values, pyarrow.scalar(int(limit), values.type)))
-            values = without(values, mask)
-            found.append((mask, reason))
-    return pc.cast(values, wanted), only(*found)
-
-
-def _as_float(values: Any, wanted: Any) -> Found:
-    """Numbers as floats, those apart for which that would be another number."""
-    import numpy
-    import pyarrow
-    import pyarrow.compute as pc
-
-    null = mask_of(pc.is_null(values))
-    plain = pc.fill_null(values, 0).to_numpy(zero_copy_only=False)
-    with numpy.errstate(over="ignore"):
-        made = plain.astype(wanted.to_pandas_dtype())
-    if plain.dtype.kind == "f":
-        same = (made.astype(plain.dtype) == plain) | numpy.isnan(plain)
-    else:
-        same = _is_exact(plain, made)
-    bad = ~same & ~null
-    infinite = bad & numpy.isinf(made)
-    reasons = only((infinite, typed.TOO_LARGE), (bad & ~infinite, typed.INEXACT))
-    return pyarrow.array(made, mask=null | bad), reasons
-
-
-def _is_exact(whole: Any, made: Any) -> Any:
-    """Which whole numbers a float holds: all up to 2^53 (2^24), and of larger ones those that lose nothing."""
-    import numpy
-
-    most = 2**53 if made.dtype == numpy.float64 else 2**24
-    if whole.dtype.itemsize * 8 <= 16 or (whole.dtype.itemsize == 4 and made.dtype == numpy.float64):
-        return numpy.ones(len(whole), dtype=bool)
-    small = whole <= most if whole.dtype.kind == "u" else (whole >= -most) & (whole <= most)
-    rest = numpy.flatnonzero(~small)
-    small[rest] = [int(value) == int(other) for value, other in zip(whole[rest], made[rest], strict=True)]
-    return small
-
-
-def _as_time(values: Any, wanted: Any) -> Found:
-    import pyarrow
-    import pyarrow.compute as pc
-
-    try:
-        return pc.cast(values, wanted), []
-    except pyarrow.ArrowInvalid:
-        least, end = (pyarrow.scalar(f"{year}-01-01").cast(pyarrow.timestamp("s")) for year in (1678, 2262))
-        seconds = pc.cast(values, pyarrow.timestamp("s"), safe=False)
-        outside = mask_of(pc.or_(pc.less(seconds, least), pc.greater_equal(seconds, end)))
-        return pc.cast(without(values, outside), wanted), only((outside, typed.NOT_IN_YEARS))
 
 
 # -- what the signature and the contract require ----------------------------------------------------------------------

@@ -9,10 +9,12 @@ made ourselves. The parts are files, so the workers of a cluster must see the fo
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, Future, wait
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from nb2prod.stages.scoring.parts import Parts, Request
 SHARES = 4  # of the files, for each worker, at most: who is done early takes another
 WORTH = 64 << 20  # bytes for which it pays to load the model once more
 LOOK = 0.5
+_under_way: set[subprocess.Popen[bytes]] = set()
 
 
 def on(executor: Callable[[], Executor], workers: int, policy: Policy | None) -> Work:
@@ -44,6 +47,7 @@ def on(executor: Callable[[], Executor], workers: int, policy: Policy | None) ->
                 _watch(request, futures, tell)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
+                _end_all()
                 raise
             return futures[0].result()
 
@@ -64,7 +68,7 @@ def _shares(request: Request, files: Sequence[int], workers: int) -> list[list[i
 
 def _watch(request: Request, futures: Sequence[Future[str]], tell: Tell) -> None:
     """Until all are done, or one has failed: then its error is raised."""
-    parts, waiting = Parts(Path(request.output)), set(futures)
+    parts, waiting = Parts(request), set(futures)
     while waiting:
         done, waiting = wait(waiting, timeout=LOOK, return_when=FIRST_EXCEPTION)
         for future in done:
@@ -87,26 +91,54 @@ class _Last:
 
 def score_apart(request: Request, files: Sequence[int], policy: Policy) -> str:
     """Score these files in a process of their own. Raises what is raised there."""
-    done = subprocess.run(
-        [sys.executable, "-m", __name__],
-        input=pickle.dumps((request, list(files), policy)),
-        stdout=subprocess.PIPE,
-        check=False,
-    )
-    if done.returncode or not done.stdout:
+    process = subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    _under_way.add(process)
+    with process, _ended(process):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # its end is told below
+            process.stdin.write(pickle.dumps((request, list(files), policy)))
+            process.stdin.flush()
+        said = process.stdout.read()
+    if process.returncode or not said:
         raise WorkerLost(
-            f"a process that scores ended with {done.returncode}",
+            f"a process that scores ended with {process.returncode}",
             fix="make the same call again: it goes on where it was",
         )
-    answer: Any = pickle.loads(done.stdout)
+    answer: Any = pickle.loads(said)
     if isinstance(answer, Exception):
         raise answer
     return str(answer)
 
 
+@contextlib.contextmanager
+def _ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Whatever happens, the process does not outlive this."""
+    try:
+        yield
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        _under_way.discard(process)
+
+
+def _end_all() -> None:
+    for process in list(_under_way):
+        process.kill()
+
+
+def _end_with_caller() -> None:
+    """Who started this process keeps its stdin open as long as it waits; when it is killed, nobody waits any more."""
+    while os.read(0, 1):
+        pass
+    os._exit(WorkerLost.exit_code)
+
+
 def main() -> None:
     answers = sys.stdout.buffer
     request, files, policy = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_end_with_caller, daemon=True).start()
     with contextlib.redirect_stdout(sys.stderr):  # what the model prints is no answer
         try:
             with admitted(Path(request.package), policy) as package:

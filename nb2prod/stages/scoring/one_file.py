@@ -7,27 +7,28 @@ scored, at once or after an interruption, by one process or by many.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nb2prod.core.errors import FindingsError, Nb2prodError, NotebookFailed, NotProved, StoreError, UsageError
+from nb2prod.core.errors import FindingsError, Nb2prodError, NotProved, StoreError, UsageError
 from nb2prod.core.scored import Advance
 from nb2prod.serving.errors import ServingError
 from nb2prod.serving.package_folder import PackageFolder, open_folder
-from nb2prod.stages.scoring import answering, reading
-from nb2prod.stages.scoring.answering import CannotAnswer, Model
-from nb2prod.stages.scoring.checking import THE_ROW, Checker, Problem
+from nb2prod.stages.scoring import answering, asking, reading
+from nb2prod.stages.scoring.answering import RACED, Ahead, Model, Refused
+from nb2prod.stages.scoring.checking import Checker, Problem
 from nb2prod.stages.scoring.in_order import ahead, worked
 from nb2prod.stages.scoring.parts import Parts, Request
 from nb2prod.stages.scoring.reading import Block, Source
 
 CELLS = 2**20  # values of a block
 LEAST, MOST = 1024, 65536  # rows of a block
-RAISING = 100  # rows of a block for which a model may raise before it is the model that is wrong
 LISTED = 5
+DESCRIBED = "artifacts/model/model.json"  # where MLflow has no flavor for the model as it is
 Tell = Callable[[Advance], None]
 Work = Callable[[Request, Path, Sequence[int], Tell], str]  # scores files by their numbers; says what answered
 
@@ -58,11 +59,39 @@ def score_files(request: Request, package: Path, files: Sequence[int], tell: Tel
     with opened(package) as known, proof.mlflow_settings():
         if known.digest != request.digest:
             raise NotProved("the package changed while it was being used", where=request.package)
-        model = answering.load(package, known, request.runtime)
+        model = model_of(request, package, known)
         total = Total(request, tell)
         for number in files:
             File(request, number, known, model, total).score()
     return model.runtime
+
+
+def model_of(request: Request, package: Path, known: PackageFolder) -> Model:
+    """What answers: for one output always the same, whoever scores some of its rows, and whenever."""
+    parts = Parts(request)
+    model = answering.load(package, known, parts.runtime() or request.runtime, _ahead(request, known))
+    settled = parts.settle(model.runtime)
+    return model if settled == model.runtime else answering.load(package, known, settled)
+
+
+def _ahead(request: Request, known: PackageFolder) -> Ahead | None:
+    """About how many rows there are, and the first of them: of the first file, which stands for all."""
+    source = request.sources[0]
+    checker = checker_of(known, source, reading.columns(source))
+    first = next(reading.blocks(source, RACED, checker.inputs, missing=request.missing), None)
+    if first is None:
+        return None
+    rows = first.rows / first.share * sum(one.size for one in request.sources) / max(1, source.size)
+    return Ahead(int(rows), checker.check(first, is_text=source.is_text).table)
+
+
+def checker_of(known: PackageFolder, source: Source, there: Sequence[str]) -> Checker:
+    """What checks the rows of a file with these columns. Raises UsageError when they can never fit."""
+    assert known.signature is not None
+    described = known.path / DESCRIBED
+    recipes = json.loads(described.read_bytes()).get("restored", ()) if described.is_file() else ()
+    restored = {recipe["column"]: recipe for recipe in recipes}
+    return Checker(known.signature, known.contract, there, where=source.path, restored=restored)
 
 
 class Total:
@@ -94,10 +123,9 @@ class File:
     def __init__(self, request: Request, number: int, known: PackageFolder, model: Model, total: Total) -> None:
         self._request, self._number, self._known, self._model, self._total = request, number, known, model, total
         self._source: Source = request.sources[number]
-        self._parts = Parts(Path(request.output))
+        self._parts = Parts(request)
         there = reading.columns(self._source)
-        assert known.signature is not None
-        self._checker = Checker(known.signature, known.contract, there, where=self._source.path)
+        self._checker = checker_of(known, self._source, there)
         self._kept = kept_columns(request.keep, there, self._source)
         self._names = [name for name in there if name in {*self._checker.inputs, *self._kept}]
 
@@ -123,57 +151,20 @@ class File:
 
     def part(self, block: Block) -> Part:
         checked = self._checker.check(block, is_text=self._source.is_text)
-        answers, raising = self._answers(checked.table)
+        answers, refused = self._answers(checked.table)
         problems, inputs, places = [*checked.problems], checked.table, checked.good
-        if raising:
-            problems += [Problem(int(block.numbers[places[at]]), THE_ROW, said) for at, said in raising.items()]
-            left = [at for at in range(len(places)) if at not in raising]
+        if refused:
+            numbers = block.numbers[places]
+            problems += [Problem(int(numbers[at]), why.column, why.reason) for at, why in refused.items()]
+            left = [at for at in range(len(places)) if at not in refused]
             inputs, places = inputs.take(left), places[left]
         problems.sort(key=lambda problem: problem.row)
         return Part(self._output(block, inputs, places, answers), tuple(problems))
 
-    def _answers(self, rows: Any) -> tuple[dict[str, Any], Mapping[int, str]]:
-        """The answers as columns, and the places of rows for which the model raises."""
-        import numpy
-
+    def _answers(self, rows: Any) -> tuple[dict[str, Any], Mapping[int, Refused]]:
         assert self._known.signature is not None
-        raising: dict[int, str] = {}
-        while rows.num_rows:
-            try:
-                return answering.as_columns(self._model.predict(rows), rows.num_rows), raising
-            except CannotAnswer as error:
-                if raising:
-                    raise NotebookFailed(f"the model raises for rows that it answers one by one: {error}") from error
-                raising = self._raising(rows)
-                rows = rows.take(numpy.setdiff1d(numpy.arange(rows.num_rows), list(raising)))
-        return answering.no_answers(self._known.signature.outputs), raising
-
-    def _raising(self, rows: Any) -> dict[int, str]:
-        """Which rows it raises for, found by halves."""
-        found: dict[int, str] = {}
-        waiting = [(0, rows.num_rows)]
-        while waiting:
-            start, end = waiting.pop()
-            error = self._error(rows.slice(start, end - start))
-            if error is not None and end - start == 1:
-                found[start] = f"the model raises {str(error).partition(':')[0]}"
-                if len(found) > RAISING:
-                    raise NotebookFailed(
-                        f"the model raises for more than {RAISING} rows: {error}",
-                        where=self._source.path,
-                        fix="ask it for one of them, with `mlflow.pyfunc.load_model(…).predict(…)`",
-                    ) from error
-            elif error is not None:
-                middle = (start + end) // 2
-                waiting += [(middle, end), (start, middle)]
-        return found
-
-    def _error(self, rows: Any) -> CannotAnswer | None:
-        try:
-            self._model.predict(rows)
-        except CannotAnswer as error:
-            return error
-        return None
+        answers, refused = asking.answers(self._model, rows, where=self._source.path)
+        return answers or answering.no_answers(self._known.signature.outputs), refused
 
     def _output(self, block: Block, inputs: Any, places: Any, answers: Mapping[str, Any]) -> Any:
         import pyarrow

@@ -17,6 +17,7 @@ from nb2prod.core.errors import StoreError, UsageError
 
 FORMATS = (".parquet", ".csv")
 CSV_BYTES = 4 << 20  # read at a time; the longest line must fit
+PARQUET_BYTES = 64 << 10  # read at a time, of each column
 FIX_CSV = "correct the file: CSV in UTF-8, with a header, fields with line ends in quotes"
 
 
@@ -122,7 +123,9 @@ def _parquet(source: Source) -> Any:
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.ParquetFile(source.path)
+        # the reader's own reading ahead keeps all that it has read until the file is closed; and a row group may be
+        # the whole file, so that it is read through a buffer and not at once
+        return pyarrow.parquet.ParquetFile(source.path, pre_buffer=False, buffer_size=PARQUET_BYTES)
     except (pyarrow.ArrowException, OSError) as error:
         raise StoreError(f"it is no Parquet file that can be read: {error}", where=source.path) from error
 

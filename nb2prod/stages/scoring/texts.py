@@ -25,9 +25,9 @@ BOOLEANS = ("true", "True", "TRUE", "false", "False", "FALSE")
 DIGITS = 40  # more than any type of whole numbers holds
 
 
-def converted(given: Any, column: Column) -> Found:
+def converted(values: Any, column: Column) -> Found:
     """The column in its type; a bad value is null in it."""
-    values, wanted = given.combine_chunks(), type_of(column.kind.name)
+    wanted = type_of(column.kind.name)
     match column.kind.name:
         case "string":
             return values, []

@@ -12,6 +12,7 @@ from nb2prod.stages.scoring.parts import ROWS, Parts
 from nb2prod.storage.files import replacing, write_text
 
 SUFFIXES = (".parquet", ".csv")
+SAID = "scored.json"
 
 
 def refuse_output(output: Path, inputs: Iterable[str]) -> None:
@@ -41,12 +42,21 @@ def assemble(parts: Parts, names: tuple[str, ...], output: Path, said: Mapping[s
     """Write the output, and the rejected rows where there are any; a file of rejected rows of earlier goes."""
     bad = _Joined(parts, names, rejected=True)
     if bad.schema is not None:
-        _write(rejected_of(output), bad, {})
-    _write(output, _Joined(parts, names), said)
+        _write(rejected_of(output), bad, {}, parts.home)
+    _write(output, _Joined(parts, names), said, parts.home)
     if output.suffix == ".csv":
-        write_text(said_of(output), json.dumps(said, ensure_ascii=False, indent=2) + "\n")
+        made = write_text(parts.home / SAID, json.dumps(said, ensure_ascii=False, indent=2) + "\n")
+        _put(made, said_of(output))
     if bad.schema is None:
         rejected_of(output).unlink(missing_ok=True)
+
+
+def _put(made: Path, path: Path) -> None:
+    """What was made among the parts becomes the file: so nothing is left beside it when a call is killed."""
+    try:
+        made.replace(path)
+    except OSError as error:
+        raise StoreError(f"it cannot be written: {error.strerror}", where=str(path)) from error
 
 
 class _Joined:
@@ -55,7 +65,7 @@ class _Joined:
     def __init__(self, parts: Parts, names: tuple[str, ...], *, rejected: bool = False) -> None:
         self._parts, self._names, self._rejected = parts, names, rejected
         tables = [table.schema for table in self._raw()]
-        self.schema = _common(tables, str(parts.folder)) if tables else None
+        self.schema = _common(tables, str(parts.home)) if tables else None
 
     def tables(self) -> Iterator[Any]:
         for table in self._raw():
@@ -92,19 +102,20 @@ def _common(schemas: list[Any], where: str) -> Any:
     return made.with_metadata(kept)
 
 
-def _write(path: Path, joined: _Joined, said: Mapping[str, str]) -> None:
+def _write(path: Path, joined: _Joined, said: Mapping[str, str], among: Path) -> None:
     import pyarrow
 
     assert joined.schema is not None
     schema = joined.schema.with_metadata({**(joined.schema.metadata or {}), **_as_metadata(said)})
     try:
-        with replacing(path) as partial, _writer(path, partial, schema) as writer:
+        with replacing(among / path.name) as partial, _writer(path, partial, schema) as writer:
             for table in joined.tables():
                 writer.write_table(table.replace_schema_metadata(schema.metadata))
     except pyarrow.ArrowException as error:
         raise StoreError(
             f"it cannot be written: {error}", where=str(path), fix="write .parquet, or --keep fewer columns"
         ) from error
+    _put(among / path.name, path)
 
 
 def _as_metadata(said: Mapping[str, str]) -> dict[bytes, bytes]:
