@@ -28,6 +28,18 @@ def ways(plan: Plan, result: Result, wanted: Iterable[str], tell: Callable[[str]
         BATCH: elsewhere.batch,
         PROJECT: project.exported(plan, result, lambda target: _export(plan, target)),
     }
+    return _chosen(known, wanted, tell)
+
+
+def map_ways(wanted: Iterable[str], tell: Callable[[str], None]) -> list[Way]:
+    """The same of a map, whose items were isolated from each other from the start, and which no project has."""
+    from nb2prod.core.parity import BATCH, CLEAN
+    from nb2prod.stages.certificate import elsewhere
+
+    return _chosen({CLEAN: elsewhere.clean_environment, BATCH: elsewhere.batch}, wanted, tell)
+
+
+def _chosen(known: dict[str, Way], wanted: Iterable[str], tell: Callable[[str], None]) -> list[Way]:
     names = tuple(wanted)
     unknown = next((name for name in names if name not in (*known, ALL)), None)
     if unknown is not None:

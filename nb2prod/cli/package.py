@@ -110,4 +110,4 @@ def _paths(parity: Parity) -> Iterator[str]:
             yield f"{len(probed[0].marks)} rows of the probe set {verdict} by {', '.join(names)}"
     refused = max((path.refused for path in probed), default=0)
     if refused:
-        yield f"{refused} of them are refused by the signature's types or the contract; parity.html says which"
+        yield f"{refused} of them are refused; parity.html says which and why"

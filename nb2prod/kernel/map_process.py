@@ -70,10 +70,14 @@ def _silence() -> Tail:
 
 
 def _with_rows(job: Job, item: Item, frame: Any) -> Item:
-    """The item with its group's rows as a frame of its own, numbered from 0."""
+    """The item with its group's rows as a frame of its own, numbered from 0.
+
+    Copied: how a part of a larger frame lies in memory depends on what else is in the batch, and a model that keeps an
+    array of it, or multiplies one, would not be the same to the bit.
+    """
     if frame is None:
         return item
-    rows = frame.iloc[item.rows[0] : item.rows[1]].reset_index(drop=True)
+    rows = frame.iloc[item.rows[0] : item.rows[1]].copy().reset_index(drop=True)
     return dataclasses.replace(item, given={**item.given, job.rows: rows}, rows=())
 
 

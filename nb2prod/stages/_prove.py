@@ -192,9 +192,9 @@ def _serve(request: Reply) -> Reply:
     app_module, server_module = (importlib.import_module(f"{name}.{part}") for part in ("app", "server"))
     app = app_module.create_app(folder, loader=_loader(name, request["runtime"]))
     listening = server_module._listening("127.0.0.1", 0)
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="on", ws="none", http=server_module._protocol()
-    )
+    # an earlier service called it otherwise
+    protocol = getattr(server_module, "protocol", None) or server_module._protocol
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", ws="none", http=protocol())
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

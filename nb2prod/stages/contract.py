@@ -17,7 +17,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +102,17 @@ def enforced(kept: Kept, written: Written) -> dict[Any, dict[str, Any]]:
     for recipe in written.described.restored:
         if recipe["as"] == "category" and all(isinstance(value, str) for value in recipe["categories"]):
             found[recipe["column"]] = {"values": list(recipe["categories"]), "enforced": True}
-    for name, values in known_values(kept.model).items():
-        is_tried = name not in found and name in example.columns and not written.described.restored
-        if is_tried and (unseen := _unseen(values)) is not None and _fails(kept, example, name, unseen):
-            found[name] = {"values": [getattr(value, "item", lambda value=value: value)() for value in values]}
-            found[name]["enforced"] = True
+    if written.described.restored:
+        return found
+    known = {name: values for name, values in known_values(kept.model).items() if name in example.columns}
+    tried = {name: unseen for name, values in known.items() if (unseen := _unseen(values)) is not None}
+    # most models take anything everywhere, which one question tells
+    if not tried or not _fails(kept, example, tried):
+        return found
+    for name, unseen in tried.items():
+        if _fails(kept, example, {name: unseen}):
+            values = [getattr(value, "item", lambda value=value: value)() for value in known[name]]
+            found[name] = {"values": values, "enforced": True}
     return found
 
 
@@ -149,10 +155,11 @@ def _learnt(estimator: Any, names: Sequence[Any]) -> Iterator[tuple[Any, list[An
             yield from zip(names, (list(found) for found in categories), strict=True)
 
 
-def _fails(kept: Kept, example: Any, name: Any, unseen: Any) -> bool:
-    """Whether the model raises for a value of this column that no data has."""
+def _fails(kept: Kept, example: Any, unseen: Mapping[Any, Any]) -> bool:
+    """Whether the model raises for a row with these values, by column, that no data has."""
     row = example.head(1).copy()
-    row[name] = unseen
+    for name, value in unseen.items():
+        row[name] = value
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

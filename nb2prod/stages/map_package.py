@@ -11,8 +11,9 @@ A key that has no model gets no guess. Which answer it gets is the `fallback`:
     item:NUMBER     the model of one item, chosen by name
     pooled          a model that the notebook itself fits on the whole table
 
-Before anything is written every model is loaded once; then a fresh process must predict with the package, for a sample
-of the items, what those items' own models said in the run.
+Before anything is written every model is loaded once; then a fresh process and the package's service must predict, for
+a sample of the items, what those items' own models said in the run, and give a key without a model what the fallback
+says.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import dataclasses
 import platform
 import tempfile
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,17 +32,21 @@ from typing import Any
 from nb2prod.core.errors import FindingsError, NotebookFailed, NotProved, UsageError
 from nb2prod.core.mapping import ItemResult
 from nb2prod.core.model_package import FormatChoice, ModelPackage, Parity
+from nb2prod.core.parity import ISOLATED, PROJECT, LeftOut, brief
 from nb2prod.core.pipeline import HoistedModule
 from nb2prod.stages import card, floors, model_folder, proof, routes
 from nb2prod.stages import package as packaging
 from nb2prod.stages.certificate import papers as certificate
+from nb2prod.stages.certificate import probe
+from nb2prod.stages.certificate.certify import Way, certify, with_further
+from nb2prod.stages.certificate.paths import Evidence, begin_fresh
+from nb2prod.stages.map_probe import probe_of
 from nb2prod.stages.map_sample import Sample, sample
 from nb2prod.stages.provenance import origin, papers, signing, steady
 from nb2prod.stages.provenance.lock import PINS
 from nb2prod.stages.routes import REFUSE, Fallback, Finished, Tell
 from nb2prod.stages.signature import Described, describe, first_rows
 from nb2prod.storage import artifacts, checksums, codec, model_formats, requirements, shards, templates
-from nb2prod.storage.artifacts import Stored
 from nb2prod.storage.files import write_text
 from nb2prod.storage.folders import replacing_folder
 
@@ -53,6 +58,11 @@ TELLS = {
     "pooled": "A model answers that the notebook fitted on the whole table.",
 }
 FORMAT = FormatChoice("cloudpickle", "a model of a map is written once, in the process that fitted it, and not anew")
+# how its items ran is said by the map's isolation, and no project trains a model for each row of a table
+NOT_OF_A_MAP: tuple[Way, ...] = (
+    lambda _: LeftOut(ISOLATED, "of a map there is no run in isolated steps"),
+    lambda _: LeftOut(PROJECT, "of a map there is no project"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,36 +87,47 @@ def package(
     tell: Tell = lambda _: None,
     lock: str = PINS,
     key: Path | None = None,
+    further: Sequence[Way] = (),
 ) -> ModelPackage:
     """Make the package. Raises, and leaves nothing at `destination`, unless it answers as the items' models did."""
     plan = finished.plan
     called = packaging.name_of(plan.pipeline, name)
     packaging.refuse_destination(destination)
     _refuse_unfinished(finished)
-    good = tuple(result for result in finished.results if result.status == "ok" and result.kept is not None)
+    found = (result for result in finished.results if result.status == "ok" and result.kept is not None)
+    good = tuple(sorted(found, key=lambda result: result.number))
+    own = model_formats.of_its_own(plan.pipeline.module)  # as the job of the map's workers has it
     keys = routes.keys_of(plan, good)
     routes.refuse_fallback(finished, good, fallback)
     with (
         proof.mlflow_settings(),
-        _importable(plan.pipeline.module),
+        _importable(own),
         replacing_folder(destination.absolute()) as folder,
         tempfile.TemporaryDirectory(prefix="nb2prod-map-") as scratch,
     ):
-        shown = sample(plan, keys, good, fallback)
         packed = routes.pack(Path(scratch), finished, good, tell)
-        routes.write_routes(packed, good, keys, shown.inputs, fallback)
-        parts = _parts(finished, keys, good, shown, packed.packages)
+        shown = sample(plan, keys, good, fallback)
+        routes.write_routes(packed, good, keys, shown.inputs, fallback, shown.answer)
+        probed = probe_of(finished, good, keys, shown, fallback)
+        parts = _parts(own, keys, good, shown, packed.packages)
         with proof.Prover(parts.pins) as prover:
-            example = _write_folder(folder, Path(scratch), finished, parts)
-            steady.make_steady(folder)
+            evidence = _write_folder(folder, Path(scratch), finished, parts, probed)
+            begin_fresh(prover, evidence)
             carried = papers.carry(folder, parts.pins, lock)
-            parity = _proved(prover, folder, example, parts)
-        manifest = _manifest(finished, called, version, fallback, parts, parity) | carried.told(folder)
-        packaging.write_json(folder / packaging.MANIFEST, manifest)
-        certificate.write(folder, parity, called)
-        write_text(folder / "model_card.md", _card(manifest, parity, finished))
-        papers.write_papers(folder, manifest, carried)
-        digest = checksums.write(folder)
+            parity = with_further(_proved(lambda: certify(prover, evidence)), evidence, NOT_OF_A_MAP)
+
+        def finish(parity: Parity) -> tuple[dict[str, Any], str]:
+            manifest = _manifest(finished, called, version, fallback, parts, parity) | carried.told(folder)
+            packaging.write_json(folder / packaging.MANIFEST, manifest)
+            certificate.write(folder, parity, called)
+            write_text(folder / "model_card.md", _card(manifest, parity, finished))
+            papers.write_papers(folder, manifest, carried)
+            return manifest, checksums.write(folder)
+
+        manifest, digest = finish(parity)
+        if further:
+            parity = _proved(lambda: with_further(parity, evidence, further))
+            manifest, digest = finish(parity)
         if key is not None:
             signing.sign(folder, key)
     made = dataclasses.replace(packaging.as_package(manifest, destination, digest), run=plan.run)
@@ -149,9 +170,8 @@ def _refuse_unfinished(finished: Finished) -> None:
 
 
 def _parts(
-    finished: Finished, keys: tuple[str, ...], good: tuple[ItemResult, ...], shown: Sample, needed: frozenset[str]
+    own: HoistedModule, keys: tuple[str, ...], good: tuple[ItemResult, ...], shown: Sample, needed: frozenset[str]
 ) -> _Parts:
-    own = finished.plan.pipeline.module
     module = own if own.name in needed else None
     packages = {*needed, *shown.packages, *(own.imports if module else ())} - {own.name}
     described = describe(shown.example, shown.predictions)
@@ -173,7 +193,7 @@ def _pins(packages: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({*found["requirements"], *always}, key=str.lower))
 
 
-def _write_folder(folder: Path, scratch: Path, finished: Finished, parts: _Parts) -> Stored:
+def _write_folder(folder: Path, scratch: Path, finished: Finished, parts: _Parts, probed: probe.ProbeSet) -> Evidence:
     """The MLflow model, and what its proof is made with."""
     try:
         with model_folder.quiet():
@@ -183,7 +203,10 @@ def _write_folder(folder: Path, scratch: Path, finished: Finished, parts: _Parts
     if parts.module is not None:
         write_text(folder / model_folder.CODE / "__pycache__", model_folder.NO_BYTE_CODE)
     artifacts.write(parts.sample.predictions, folder / model_folder.PREDICTIONS)
-    return artifacts.write(parts.described.example, folder / model_folder.EXAMPLE)
+    example = artifacts.write(parts.described.example, folder / model_folder.EXAMPLE)
+    steady.make_steady(folder)
+    asked = probe.write(probe.described(probed, parts.described.example), folder)
+    return Evidence(folder, example, parts.sample.predictions, asked)
 
 
 def _save(folder: Path, scratch: Path, finished: Finished, parts: _Parts) -> None:
@@ -205,16 +228,15 @@ def _save(folder: Path, scratch: Path, finished: Finished, parts: _Parts) -> Non
     model_folder.finish_code_model(folder)
 
 
-def _proved(prover: proof.Prover, folder: Path, example: Stored, parts: _Parts) -> Parity:
-    parity = proof.prove(prover, folder, example, parts.sample.predictions)
-    if parity.verdict in ("equal", "tolerant"):
-        return parity
-    path = parity.paths[0]
-    raise NotProved(
-        f"in a fresh process the package predicts otherwise than the items' models did in the run, for "
-        f"{path.rows - path.exact} of {path.rows} rows; it is not released",
-        fix="let the models depend on nothing but their input, and change neither model nor example after their step",
-    )
+def _proved(prove: Callable[[], Parity]) -> Parity:
+    """Raises NotProved unless the package answers as the items' models did, on every path."""
+    try:
+        return prove()
+    except NotProved as error:
+        advice = (
+            "let the models depend on nothing but their input, and change neither model nor example after their step"
+        )
+        raise NotProved(f"{error.what}; it is not released", fix=advice) from error
 
 
 # -- papers ---------------------------------------------------------------------------------------------------------
@@ -241,7 +263,7 @@ def _manifest(
         "metrics": finished.metrics,
         "parameters": {name: value for name, value in plan.given.items() if name not in secret},
         "requirements": parts.pins,
-        "parity": parity,
+        "parity": brief(parity),
         "python": platform.python_version(),
         "map": {
             "keys": parts.keys,
@@ -251,7 +273,7 @@ def _manifest(
             "left_out": plan.left_out,
             "fallback": fallback.text,
             "pooled": finished.told,
-            "proved_items": parts.sample.items,
+            "proved_items": len(parts.sample.items),
             "table": Path(plan.table).name,
             "table_digest": plan.digest,
         },

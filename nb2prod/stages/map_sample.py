@@ -24,14 +24,18 @@ from nb2prod.storage import shards
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`inputs` are the columns that every model takes, `packages` what loading the sampled models needs."""
+    """`inputs` are the columns that every model takes, `packages` what loading the sampled models needs. `items` are
+    titles with how many of the example's rows are of that item, in order; `answer` are the columns of an answer with
+    room for a reason, and numpy's kind of each.
+    """
 
     example: Any
     predictions: Any
     inputs: tuple[str, ...]
     packages: frozenset[str]
     model_type: str
-    items: int
+    items: tuple[tuple[str, int], ...]
+    answer: tuple[tuple[str, str], ...] = ()
 
 
 def sample(plan: MapPlan, keys: Sequence[str], good: Sequence[ItemResult], fallback: Fallback) -> Sample:
@@ -40,7 +44,13 @@ def sample(plan: MapPlan, keys: Sequence[str], good: Sequence[ItemResult], fallb
     example, inputs = _example(keys, proofs)
     said = [brought for _, brought in proofs]
     packages = frozenset(name for brought in said for name in brought.packages)
-    return Sample(example, _answered(said, fallback), inputs, packages, said[0].model_type, len(said))
+    items = tuple((title(result), len(brought.example)) for result, brought in proofs)
+    answer = _answered(said)
+    model_type = said[0].model_type
+    if fallback.kind != "null":
+        return Sample(example, answer, inputs, packages, model_type, items)
+    roomy, kinds = _with_room(answer)
+    return Sample(example, roomy, inputs, packages, model_type, items, kinds)
 
 
 def _proofs(plan: MapPlan, good: Sequence[ItemResult]) -> list[tuple[ItemResult, Proof]]:
@@ -135,7 +145,7 @@ def _inputs(proofs: Sequence[tuple[ItemResult, Proof]]) -> tuple[str, ...]:
     return first
 
 
-def _answered(proofs: Sequence[Proof], fallback: Fallback) -> Any:
+def _answered(proofs: Sequence[Proof]) -> Any:
     """What the items' models said in the run, one after the other, as the package has to say it."""
     import numpy
     import pandas
@@ -152,12 +162,11 @@ def _answered(proofs: Sequence[Proof], fallback: Fallback) -> Any:
         answer = numpy.concatenate([numpy.asarray(one) for one in said])
     if pandas.isna(numpy.asarray(answer, dtype=object)).any():
         raise NotProved("some of the models' predictions on their examples are missing (NaN)")
-    if fallback.kind != "null":
-        return answer
-    return _with_room(answer)
+    return answer
 
 
-def _with_room(answer: Any) -> Any:
+def _with_room(answer: Any) -> tuple[Any, tuple[tuple[str, str], ...]]:
+    """The answer with a reason beside each row, and the kinds of its columns."""
     import numpy
     import pandas
 
@@ -168,4 +177,5 @@ def _with_room(answer: Any) -> Any:
     columns = {name: answer[name] for name in answer} if hasattr(answer, "columns") else {"prediction": answer}
     missing = numpy.zeros(len(answer), dtype=bool)
     made = {name: routed_model()["with_room"](values, missing) for name, values in columns.items()}
-    return pandas.DataFrame({**made, "reason": numpy.full(len(answer), "", dtype=object)})
+    kinds = tuple((str(name), numpy.asarray(values).dtype.kind) for name, values in columns.items())
+    return pandas.DataFrame({**made, "reason": numpy.full(len(answer), "", dtype=object)}), kinds

@@ -34,7 +34,8 @@ from nb2prod.storage import artifacts, codec, model_formats, requirements, templ
 from nb2prod.storage.artifacts import Stored
 from nb2prod.storage.asking import Asked, columns_of_fit
 from nb2prod.storage.digests import digest
-from nb2prod.storage.files import write_text
+from nb2prod.storage.files import write_bytes, write_text
+from nb2prod.storage.model_formats import Chosen
 
 logger = logging.getLogger(__name__)
 OWN_FLAVORS = ("xgboost", "lightgbm", "statsmodels")
@@ -81,13 +82,13 @@ def write(folder: Path, kept: Kept, *, moment: datetime, seed: str) -> Written:
     """
     example, left_out = _as_fitted(kept)
     described = describe(example, kept.predictions, kept.asked.predict, left_out)
-    choice = _choice(kept, described)
-    kept, choice = _without_data(kept, described, choice)
-    pins = _requirements(kept.artifact, choice)
+    chosen = _chosen(kept, described)
+    kept, chosen = _without_data(kept, described, chosen)
+    pins = _requirements(kept.artifact, chosen.choice)
     identity = {"utc_time_created": str(moment.replace(tzinfo=None)), "model_uuid": _id(seed, kept.artifact)}
     with tempfile.TemporaryDirectory(prefix="nb2prod-model-") as scratch, quiet():
         try:
-            _save(folder, Path(scratch), kept, described, choice, pins, identity)
+            _save(folder, Path(scratch), kept, described, chosen, pins, identity)
             refuse_dropped(described.signature, mlflow_model(folder).signature)
         except NotProved:
             raise
@@ -97,7 +98,7 @@ def write(folder: Path, kept: Kept, *, moment: datetime, seed: str) -> Written:
         write_text(folder / CODE / "__pycache__", NO_BYTE_CODE)
     example = artifacts.write(described.example, folder / EXAMPLE)
     artifacts.write(kept.predictions, folder / PREDICTIONS)
-    return Written(described, choice, pins, example)
+    return Written(described, chosen.choice, pins, example)
 
 
 def _save(
@@ -105,7 +106,7 @@ def _save(
     scratch: Path,
     kept: Kept,
     described: Described,
-    choice: FormatChoice,
+    chosen: Chosen,
     pins: tuple[str, ...],
     identity: dict[str, str],
 ) -> None:
@@ -119,11 +120,11 @@ def _save(
         "pip_requirements": list(pins),
         "code_paths": code_of(scratch, kept.module),
     }
-    save = _flavor(kept, described, choice)
+    save = _flavor(kept, described, chosen)
     if save is not None:
         save(kept.model, **common)
     else:
-        _save_parts(scratch, kept, described, choice, common)
+        _save_parts(scratch, kept, described, chosen, common)
 
 
 def _as_fitted(kept: Kept) -> tuple[Any, tuple[str, ...]]:
@@ -141,12 +142,13 @@ def _as_fitted(kept: Kept) -> tuple[Any, tuple[str, ...]]:
     return narrow, tuple(f"{name}: left out, as the model was not fitted on it" for name in others)
 
 
-def _choice(kept: Kept, described: Described) -> FormatChoice:
+def _chosen(kept: Kept, described: Described) -> Chosen:
     """The format of the model, or of each object of which it is made."""
     if kept.asked.function is not None and model_parts.is_several(kept.model):
         return model_parts.choose(kept.model, kept.module, partial(_same, kept, described))
     rows = columns.restored(described.example, described.restored)
-    return model_formats.choose(kept.model, kept.module, rows, answer=partial(_answer, kept))
+    answered = digest(kept.predictions)
+    return model_formats.choose(kept.model, kept.module, rows, answer=partial(_answer, kept), answered=answered)
 
 
 def _answer(kept: Kept, model: Any, rows: Any) -> Any:
@@ -158,10 +160,11 @@ def _same(kept: Kept, described: Described, model: Any) -> bool:
     return digest(_answer(kept, model, copy.deepcopy(rows))) == digest(kept.predictions)
 
 
-def _without_data(kept: Kept, described: Described, choice: FormatChoice) -> tuple[Kept, FormatChoice]:
+def _without_data(kept: Kept, described: Described, chosen: Chosen) -> tuple[Kept, Chosen]:
     """Statsmodels keeps in a model what it was fitted on; a package has the model without, if that answers the same."""
+    choice = chosen.choice
     if choice.format != "statsmodels":
-        return kept, choice
+        return kept, chosen
     model = copy.deepcopy(kept.model)
     try:
         model.remove_data()
@@ -169,24 +172,23 @@ def _without_data(kept: Kept, described: Described, choice: FormatChoice) -> tup
             raise ValueError("it answers otherwise")
     except Exception as error:  # noqa: BLE001 - some models cannot be without their data, and say so in many ways
         logger.debug("a %s cannot be without its data: %s", kept.artifact.details["type"], error)
-        return kept, dataclasses.replace(choice, reason=f"{choice.reason}, which holds what it was fitted on")
+        return kept, Chosen(dataclasses.replace(choice, reason=f"{choice.reason}, which holds what it was fitted on"))
     reason = f"{choice.reason}; what it was fitted on is left out"
-    return dataclasses.replace(kept, model=model), dataclasses.replace(choice, reason=reason)
+    return dataclasses.replace(kept, model=model), Chosen(dataclasses.replace(choice, reason=reason))
 
 
-def _flavor(kept: Kept, described: Described, choice: FormatChoice) -> Callable[..., None] | None:
+def _flavor(kept: Kept, described: Described, chosen: Chosen) -> Callable[..., None] | None:
     """How MLflow saves the model by itself; None for one that is asked in a way that only our own code knows."""
-    asking = kept.asked.asking
+    asking, choice = kept.asked.asking, chosen.choice
     if described.restored or len(asking.methods) != 1:
         return None
     if choice.format in ("skops", "cloudpickle") and model_formats.is_estimator(kept.model):
         import mlflow.sklearn
 
+        if choice.format == "skops":
+            return partial(_save_skops, chosen, asking.methods[0])
         return partial(
-            mlflow.sklearn.save_model,
-            serialization_format=choice.format,
-            skops_trusted_types=list(choice.trusted) or None,
-            pyfunc_predict_fn=asking.methods[0],
+            mlflow.sklearn.save_model, serialization_format="cloudpickle", pyfunc_predict_fn=asking.methods[0]
         )
     if asking.methods != ("predict",) or choice.format not in OWN_FLAVORS:
         return None
@@ -195,12 +197,34 @@ def _flavor(kept: Kept, described: Described, choice: FormatChoice) -> Callable[
     return partial(flavor.save_model, **more)
 
 
-def _save_parts(scratch: Path, kept: Kept, described: Described, choice: FormatChoice, common: dict[str, Any]) -> None:
+def _save_skops(chosen: Chosen, method: str, model: Any, **common: Any) -> None:
+    """MLflow would write the model once more, and read it once more, which for a large forest takes most of the time.
+
+    So it writes its folder around a model that is nothing, whose file then becomes the one that was compared.
+    """
+    import mlflow.sklearn
+    from sklearn.dummy import DummyClassifier
+
+    mlflow.sklearn.save_model(
+        DummyClassifier() if hasattr(DummyClassifier, method) else model,
+        serialization_format="skops",
+        skops_trusted_types=list(chosen.choice.trusted) or None,
+        pyfunc_predict_fn=method,
+        **common,
+    )
+    folder, written = Path(common["path"]), common["mlflow_model"]
+    path = folder / written.flavors["sklearn"]["pickled_model"]
+    written.model_size_bytes += len(chosen.files[""]) - path.stat().st_size
+    write_bytes(path, chosen.files[""])
+    written.save(str(folder / "MLmodel"))
+
+
+def _save_parts(scratch: Path, kept: Kept, described: Described, chosen: Chosen, common: dict[str, Any]) -> None:
     import mlflow.pyfunc
 
     module = kept.module.name if kept.module is not None else ""
     parts = model_parts.write(
-        scratch / "model", kept.model, choice, asking=kept.asked.asking, module=module, restored=described.restored
+        scratch / "model", kept.model, chosen, asking=kept.asked.asking, module=module, restored=described.restored
     )
     caller = templates.folder("package") / "python_model.py"
     mlflow.pyfunc.save_model(python_model=str(caller), artifacts={"model": str(parts)}, **common)

@@ -21,6 +21,7 @@ from nb2prod.core.pipeline import HoistedModule
 from nb2prod.stages.columns import Recipe
 from nb2prod.storage import codec, model_formats
 from nb2prod.storage.files import write_bytes, write_text
+from nb2prod.storage.model_formats import Chosen
 
 SCHEMA = "nb2prod/model/1"
 FILE = "model.json"
@@ -42,28 +43,34 @@ class Part:
 
     name: str
     value: Any
-    choice: FormatChoice
+    chosen: Chosen
+
+    @property
+    def choice(self) -> FormatChoice:
+        return self.chosen.choice
 
 
-def choose(model: Any, module: HoistedModule | None, same: Callable[[Any], bool]) -> FormatChoice:
+def choose(model: Any, module: HoistedModule | None, same: Callable[[Any], bool]) -> Chosen:
     """The formats of a model of several objects. `same` says whether a rebuilt model answers as the model does."""
     parts = tuple(_parts(model, module))
     if len(parts) > 1 and any(part.choice.format == "skops" for part in parts) and not same(_rebuilt(model, parts)):
         parts = tuple(_pickled(part) for part in parts)
-    return _as_one(parts)
+    files = {part.name: part.chosen.files[""] for part in parts if part.choice.format == "skops"}
+    return Chosen(_as_one(parts), files)
 
 
 def write(
-    folder: Path, model: Any, choice: FormatChoice, *, asking: Asking, module: str, restored: tuple[Recipe, ...]
+    folder: Path, model: Any, chosen: Chosen, *, asking: Asking, module: str, restored: tuple[Recipe, ...]
 ) -> Path:
     """Write the objects and `model.json` into `folder`, which MLflow takes from there."""
     folder.mkdir()
+    choice = chosen.choice
     values = dict(_named(model)) if choice.parts else {"": model}
     parts = choice.parts or (_described("", model, choice),)
     described = {
         "schema": SCHEMA,
         "container": type(model).__name__ if choice.parts else "object",
-        "parts": [_written(folder, part, values[part.name]) for part in parts],
+        "parts": [_written(folder, part, values[part.name], chosen.files) for part in parts],
         "asking": codec.plain(asking),
         "module": module,
         "restored": [dict(recipe) for recipe in restored],
@@ -91,7 +98,7 @@ def _named(model: Any) -> Iterator[tuple[str, Any]]:
 def _parts(model: Any, module: HoistedModule | None) -> Iterator[Part]:
     for name, value in _named(model):
         if _is_plain(value):
-            yield Part(name, value, FormatChoice("json", "a plain value"))
+            yield Part(name, value, Chosen(FormatChoice("json", "a plain value")))
         else:
             yield Part(name, value, model_formats.choose(value, module))
 
@@ -106,19 +113,14 @@ def _is_plain(value: Any) -> bool:
 
 def _pickled(part: Part) -> Part:
     reason = "the model that skops gives back answers something else"
-    return Part(part.name, part.value, FormatChoice("cloudpickle", reason)) if part.choice.format == "skops" else part
+    if part.choice.format != "skops":
+        return part
+    return Part(part.name, part.value, Chosen(FormatChoice("cloudpickle", reason)))
 
 
 def _rebuilt(model: Any, parts: tuple[Part, ...]) -> Any:
     """The model with the objects that skops gives back."""
-    import skops.io
-
-    made = {
-        part.name: skops.io.loads(skops.io.dumps(part.value), trusted=list(part.choice.trusted))
-        if part.choice.format == "skops"
-        else part.value
-        for part in parts
-    }
+    made = {part.name: part.chosen.again if part.choice.format == "skops" else part.value for part in parts}
     return made if type(model) is dict else type(model)(made.values())
 
 
@@ -145,23 +147,18 @@ def _stem(name: str) -> str:
     return f"part-{name}" if plain else f"part-x{name.encode().hex()[:100]}" if name else "object"
 
 
-def _written(folder: Path, part: PartFormat, value: Any) -> dict[str, Any]:
+def _written(folder: Path, part: PartFormat, value: Any, files: Mapping[str, bytes]) -> dict[str, Any]:
     described: dict[str, Any] = {"name": part.name, "format": part.format}
     if part.format == "json":
         return {**described, "value": value}
-    WRITERS[part.format](folder / part.file, value)
     described["file"] = part.file
     if part.format == "skops":
-        described["trusted"] = list(part.trusted)
+        write_bytes(folder / part.file, files[part.name])
+        return {**described, "trusted": list(part.trusted)}
+    WRITERS[part.format](folder / part.file, value)
     if part.format == "xgboost":
         described["class"] = type(value).__name__
     return described
-
-
-def _to_skops(path: Path, value: Any) -> None:
-    import skops.io
-
-    write_bytes(path, skops.io.dumps(value))
 
 
 def _to_pickle(path: Path, value: Any) -> None:
@@ -175,7 +172,6 @@ def _to_own(path: Path, value: Any) -> None:
 
 
 WRITERS: Mapping[ModelFormat, Callable[[Path, Any], None]] = {
-    "skops": _to_skops,
     "cloudpickle": _to_pickle,
     "statsmodels": _to_pickle,
     "xgboost": _to_own,

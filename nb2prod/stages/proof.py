@@ -19,9 +19,7 @@ from typing import Any, Self
 
 from nb2prod.core.errors import NotProved, WorkerLost
 from nb2prod.core.outcome import Outcome, from_json
-from nb2prod.core.parity import Parity
-from nb2prod.stages.certificate.compare import compared
-from nb2prod.storage import artifacts, digests, scratch
+from nb2prod.storage import artifacts, scratch
 from nb2prod.storage.artifacts import Stored
 
 log = logging.getLogger(__name__)
@@ -110,11 +108,6 @@ class Prover:
             raise NotInstalled(str(found["missing"]).partition(".")[0])
         return found
 
-    def ask(self, package: Path, example: Stored) -> Answer:
-        """What the package predicts on the example. Raises NotProved when it cannot be loaded or cannot predict."""
-        self.send(package, "answer", **self.about_example(example))
-        return self.answer(package)
-
     def about_example(self, example: Stored) -> dict[str, str]:
         place = str(Path(self._folder.name) / "answer")
         return {"example": str(example.path.absolute()), "digest": example.digest, "answer": place}
@@ -146,16 +139,3 @@ def mlflow_settings() -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
-
-
-def prove(prover: Prover, package: Path, example: Stored, expected: Any) -> Parity:
-    """The package's answer compared with the notebook's `expected`. Raises NotProved when there is no answer."""
-    answer = prover.ask(package, example)
-    path = compared(expected, answer.predictions)
-    return Parity(
-        verdict=path.verdict,
-        input_digest=example.content or example.digest,
-        output_digest=digests.digest(expected),
-        paths=(path,),
-        environment=dict(answer.environment),
-    )

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from nb2prod.core.distribution import Judgement, title
 from nb2prod.core.errors import NotProved, UsageError
 from nb2prod.core.mapping import ItemResult, MapPlan, ModelReference
+from nb2prod.stages.provenance.steady_pickle import steady_pickle
 from nb2prod.storage import shards, templates
 from nb2prod.storage.files import write_text
 
@@ -118,15 +119,21 @@ def routed_model() -> Mapping[str, Any]:
 
 
 class _Noting(pickle.Unpickler):
-    """Loads a model, and notes which top-level packages it comes from."""
+    """Loads a model, and notes which top-level packages it comes from, none of which may be the `plain` one."""
 
-    def __init__(self, content: bytes, packages: set[str]) -> None:
+    def __init__(self, content: bytes, packages: set[str], plain: str) -> None:
         super().__init__(io.BytesIO(content))
-        self._packages = packages
+        self._packages, self._plain = packages, plain
 
     def find_class(self, module: str, name: str) -> Any:
+        if module == self._plain:
+            raise _Earlier(module)
         self._packages.add(module.partition(".")[0])
         return super().find_class(module, name)
+
+
+class _Earlier(Exception):
+    """The model names the notebook's functions by the notebook's plain name, which every version of it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,28 +147,39 @@ class Packed:
 
 
 def pack(scratch: Path, finished: Finished, good: Sequence[ItemResult], tell: Tell) -> Packed:
-    """Load every model once, and copy it. Raises NotProved for one that cannot be loaded."""
+    """Copy every model, made the same bytes wherever it was fitted, and load that once. Raises NotProved for one that
+    cannot be loaded.
+    """
     packages: set[str] = set()
     places: dict[int, ModelReference] = {}
+    plain = finished.plan.pipeline.module.name
     with shards.ShardReader(Path(finished.plan.directory)) as reader, shards.open_shards(scratch) as writer:
         for done, result in enumerate(good, start=1):
             assert result.kept is not None  # only those are good
-            content = reader.read(result.kept)
-            _load(content, packages, title(result))
+            content = steady_pickle(reader.read(result.kept))
+            _load(content, packages, plain, title(result))
             places[result.number] = writer.put(content, result.number)
             if done % TOLD_EACH == 0:
                 tell(f"{done:,} of {len(good):,} models loaded and packed")
         pooled = None
         if finished.pooled is not None:
-            _load(finished.pooled, packages, "the pooled model")
-            pooled = writer.put(finished.pooled)
+            content = steady_pickle(finished.pooled)
+            _load(content, packages, plain, "the pooled model")
+            pooled = writer.put(content)
     (scratch / shards.FOLDER / shards.LOCK).unlink(missing_ok=True)
     return Packed(scratch / shards.FOLDER, places, pooled, frozenset(packages))
 
 
-def _load(content: bytes, packages: set[str], where: str) -> None:
+def _load(content: bytes, packages: set[str], plain: str, where: str) -> None:
     try:
-        _Noting(content, packages).load()
+        _Noting(content, packages, plain).load()
+    except _Earlier as error:
+        raise NotProved(
+            f"an earlier nb2prod ran the map: its models name the notebook's functions as those of {error}, "
+            "which another version of the notebook may mean as well",
+            where=where,
+            fix="run the map again",
+        ) from error
     except Exception as error:
         raise NotProved(
             f"the model cannot be loaded here: {type(error).__name__}: {error}",
@@ -171,8 +189,14 @@ def _load(content: bytes, packages: set[str], where: str) -> None:
 
 
 def write_routes(
-    packed: Packed, good: Sequence[ItemResult], keys: Sequence[str], inputs: Sequence[str], fallback: Fallback
+    packed: Packed,
+    good: Sequence[ItemResult],
+    keys: Sequence[str],
+    inputs: Sequence[str],
+    fallback: Fallback,
+    answer: Sequence[tuple[str, str]] = (),
 ) -> None:
+    """`answer` are the columns of an answer with numpy's kind of each, where rows without a prediction are answered."""
     instead = (
         packed.pooled
         if fallback.kind == "pooled"
@@ -184,6 +208,7 @@ def write_routes(
         "inputs": inputs,
         "fallback": fallback.text,
         "fallback_model": None if instead is None else dataclasses.astuple(instead),
+        "answer": answer,
         "models": {spelled(r, keys): dataclasses.astuple(packed.places[r.number]) for r in good},
     }
     write_text(packed.folder / ROUTES, json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n")

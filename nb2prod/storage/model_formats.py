@@ -25,14 +25,15 @@ import hashlib
 import re
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from nb2prod.core.errors import NotProved
 from nb2prod.core.model_package import FormatChoice
 from nb2prod.core.pipeline import HoistedModule
-from nb2prod.storage import trusted_names
+from nb2prod.storage import skops_file, trusted_names
 from nb2prod.storage.digests import digest
 
 Answer = Callable[[Any, Any], Any]  # of a model and rows
@@ -47,36 +48,67 @@ BOOSTERS = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A format, and for skops the file: it is read again and compared once, and these bytes are what a package gets.
+
+    `files` has it by the name of the object within a model of several, else by "". `again` is the model that it gave
+    back, None for any other format.
+    """
+
+    choice: FormatChoice
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    again: Any = None
+
+
 def predict(model: Any, rows: Any) -> Any:
     return model.predict(rows)
 
 
 def choose(
-    model: Any, module: HoistedModule | None = None, example: Any = None, *, answer: Answer = predict
-) -> FormatChoice:
+    model: Any,
+    module: HoistedModule | None = None,
+    example: Any = None,
+    *,
+    answer: Answer = predict,
+    answered: str = "",
+) -> Chosen:
     """The format of a fitted model. `module` is the notebook's, when the model needs it, and is importable now.
 
-    With an `example`, the model that skops gives back must give the `answer` on it that the model gives.
+    With an `example`, the model that skops gives back must give the `answer` on it that the model gives, of which
+    `answered` is the digest where it is known.
     """
     own = _own_format(model)
     if own is not None:
-        return own
+        return Chosen(own)
     if not is_estimator(model) and not _is_collection(model):
         kind = type_name(type(model))
-        return FormatChoice("cloudpickle", f"{kind} is no scikit-learn estimator, and skops is for those")
+        return _pickled(f"{kind} is no scikit-learn estimator, and skops is for those")
     try:
-        raw, needed = _dumped(model)
+        raw = skops_file.dumps(model)
+        opened = skops_file.opened(raw)
     except Exception as error:  # noqa: BLE001 - skops says in many ways that it cannot write a type
-        return FormatChoice("cloudpickle", f"skops cannot write it: {_first_line(error)}")
+        return _pickled(f"skops cannot write it: {_first_line(error)}")
+    needed = opened.untrusted
     refused = [name for name in needed if not is_trusted(name, module)]
     if refused:
         listed = ", ".join(refused)
-        return FormatChoice("cloudpickle", f"it holds what is not on the list of types to trust: {listed}")
-    difference = _difference(model, raw, needed, example, answer)
+        return _pickled(f"it holds what is not on the list of types to trust: {listed}")
+    try:
+        again = opened.make()
+    except Exception as error:  # noqa: BLE001 - it may fail in the loading of any type
+        return _pickled(f"skops cannot read what it wrote: {_first_line(error)}")
+    difference = _difference(model, again) or _other_answer(model, again, example, answer, answered)
     if difference:
-        return FormatChoice("cloudpickle", difference)
+        return _pickled(difference)
     trusted = f", {len(needed)} of them beyond skops' own list" if needed else ""
-    return FormatChoice("skops", f"every type in it is on the list of types to trust{trusted}", needed)
+    return Chosen(
+        FormatChoice("skops", f"every type in it is on the list of types to trust{trusted}", needed), {"": raw}, again
+    )
+
+
+def _pickled(reason: str) -> Chosen:
+    return Chosen(FormatChoice("cloudpickle", reason))
 
 
 def is_trusted(name: str, module: HoistedModule | None = None) -> bool:
@@ -145,29 +177,20 @@ def _run(module: HoistedModule, made: types.ModuleType) -> None:
         ) from error
 
 
-def _dumped(model: Any) -> tuple[bytes, tuple[str, ...]]:
-    import skops.io
+def _difference(model: Any, again: Any) -> str:
+    """What makes the model that skops gives back another one; empty when nothing does that can be seen."""
+    if type(again) is not type(model):
+        return f"skops gives back a {type_name(type(again))}"
+    lost = sorted(vars(model).keys() - vars(again).keys()) if is_estimator(model) else ()
+    return f"skops loses the attribute {lost[0]}" if lost else ""
 
-    raw = skops.io.dumps(model)
-    return raw, tuple(skops.io.get_untrusted_types(data=raw))
 
-
-def _difference(model: Any, raw: bytes, trusted: tuple[str, ...], example: Any, answer: Answer) -> str:
-    """What makes the model that skops gives back another one; empty when nothing does."""
-    import skops.io
-
-    try:
-        loaded = skops.io.loads(raw, trusted=list(trusted))
-    except Exception as error:  # noqa: BLE001 - it may fail in the loading of any type
-        return f"skops cannot read what it wrote: {_first_line(error)}"
-    if type(loaded) is not type(model):
-        return f"skops gives back a {type_name(type(loaded))}"
-    lost = sorted(vars(model).keys() - vars(loaded).keys()) if is_estimator(model) else ()
-    if lost:
-        return f"skops loses the attribute {lost[0]}"
+def _other_answer(model: Any, again: Any, example: Any, answer: Answer, answered: str) -> str:
+    """The digest that is known may be of another process, where even the last bit of a sum is another's."""
     if example is None:
         return ""
-    if digest(answer(loaded, copy.deepcopy(example))) == digest(answer(model, copy.deepcopy(example))):
+    found = digest(answer(again, copy.deepcopy(example)))
+    if found == answered or found == digest(answer(model, copy.deepcopy(example))):
         return ""
     return "the model that skops gives back predicts something else"
 

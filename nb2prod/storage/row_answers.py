@@ -63,7 +63,9 @@ def asked_apart(ask: Callable[[int, int], list[Outcome]], start: int, stop: int)
 
 
 def outcome_of(error: Exception) -> Outcome:
-    """An error of a model; what MLflow's check of the signature does not take is refused."""
+    """An error of a model; what MLflow's check of the signature does not take is refused, and a key without a model."""
+    if getattr(error, "unknown_rows", None) is not None:
+        return Outcome("refused", reason="there is no model for this key")
     if getattr(error, "error_class", None) == "SCHEMA_ENFORCEMENT_FAILED":
         return Outcome("refused", reason="MLflow: it does not fit the signature")
     if type(error).__module__.startswith("mlflow.") and "schema" in str(error).lower():

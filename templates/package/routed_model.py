@@ -22,6 +22,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 IN_MEMORY = 256 * 1024 * 1024
 LISTED = 5
+NO_MODEL = "there is no model for this key"
 
 
 def said(key):
@@ -84,6 +85,7 @@ class Routed:
         self._places = routes["models"]
         self._fallback = routes["fallback"]
         self._place = routes["fallback_model"]
+        self._answer = routes["answer"]
         self._models = Models(folder)
 
     def predict(self, rows):
@@ -132,11 +134,12 @@ class Routed:
         missing = numpy.zeros(len(index), dtype=bool)
         for _, places in unknown:
             missing[places] = True
-        columns = {"prediction": answer}
-        if isinstance(answer, pandas.DataFrame):
-            columns = {name: answer[name] for name in answer}
-        made = {name: with_room(values, missing) for name, values in columns.items()}
-        reason = numpy.where(missing, "there is no model for this key", "").astype(object)
+        if answer is None:
+            made = {name: nothing(kind, len(index)) for name, kind in self._answer}
+        else:
+            columns = answer if isinstance(answer, pandas.DataFrame) else {"prediction": answer}
+            made = {name: with_room(columns[name], missing) for name in columns}
+        reason = numpy.where(missing, NO_MODEL, "").astype(object)
         return pandas.DataFrame({**made, "reason": reason}, index=index)
 
 
@@ -152,16 +155,24 @@ def in_order(parts, count, index):
 
 
 def with_room(values, missing):
-    """A column in which a value may be missing; `values` has those of the other rows, in order (None: there are none)."""
-    if values is None:
-        return pandas.Series([None] * len(missing), dtype=object).to_numpy()
+    """A column in which a value may be missing; `values` has those of the other rows, in order."""
     values = numpy.asarray(values)
     if values.ndim != 1:
         raise ValueError("a model that answers a row with several numbers leaves no room for a reason")
-    dtype = {"i": "Int64", "u": "UInt64", "b": "boolean", "f": "float64"}.get(values.dtype.kind, object)
+    dtype = roomy(values.dtype.kind)
     column = pandas.Series([None] * len(missing), dtype=object)
     column[~missing] = values.tolist() if dtype is object else values
     return column.astype(dtype).array
+
+
+def nothing(kind, count):
+    """A column of missing values, of the type that it has where there are others."""
+    return pandas.Series([None] * count, dtype=object).astype(roomy(kind)).array
+
+
+def roomy(kind):
+    """The type of a column in which numbers of numpy's `kind` may be missing."""
+    return {"i": "Int64", "u": "UInt64", "b": "boolean", "f": "float64"}.get(kind, object)
 
 
 class RoutedModel(mlflow.pyfunc.PythonModel):

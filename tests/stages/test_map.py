@@ -453,7 +453,7 @@ MODELS: Sequence[Row] = (
 def test_models_rest_in_shards_and_load_with_the_notebooks_module(tmp_path: Path) -> None:
     import pickle
 
-    from nb2prod.storage.model_formats import importable
+    from nb2prod.storage.model_formats import importable, of_its_own
     from nb2prod.storage.shards import ShardReader
 
     table = {"g": [1, 1, 1, 2, 2, 2], "x": [1.0, 2, 3, 1, 2, 3], "y": [1.0, 2, 4, 5, 5, 6]}
@@ -462,7 +462,7 @@ def test_models_rest_in_shards_and_load_with_the_notebooks_module(tmp_path: Path
     for result in heard.results:
         assert result.model is None
         assert result.kept is not None
-        with ShardReader(Path(heard.plan.directory)) as reader, importable(heard.plan.pipeline.module):
+        with ShardReader(Path(heard.plan.directory)) as reader, importable(of_its_own(heard.plan.pipeline.module)):
             model = pickle.loads(reader.read(result.kept))
         assert model.predict(pd.DataFrame({"x": [1.0]}))[0] == result.metrics["first"]
 

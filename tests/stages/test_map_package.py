@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -22,12 +23,17 @@ from nb2prod.serving.errors import Refusal
 from nb2prod.serving.package_folder import open_folder
 from nb2prod.serving.scorer import MlflowScorer
 from nb2prod.stages import routes
+from nb2prod.stages.certificate.compare import path_of
 from nb2prod.stages.compile import compile
 from nb2prod.stages.map_package import package
+from nb2prod.stages.map_probe import probe_of
 from nb2prod.stages.map_sample import sample
+from nb2prod.stages.mapping import jobs
 from nb2prod.stages.read import read
 from nb2prod.stages.routes import Fallback, Finished, fallback_of
-from nb2prod.stages.verify import read_package, verify_package
+from nb2prod.stages.verify import examine_package, read_package
+from nb2prod.storage import checksums
+from nb2prod.storage.row_answers import asked, asked_apart, part
 from nb2prod.storage.shards import open_shards
 from tests.notebook_maker import write_notebook
 
@@ -39,22 +45,29 @@ NOTEBOOK = [
 ]
 
 
-def plan_of(directory: Path, by=("route", "stop")) -> MapPlan:
-    pipeline = compile(read(write_notebook(directory / "delays.ipynb", NOTEBOOK)))
+def plan_of(directory: Path, by=("route", "stop"), functions: str = "") -> MapPlan:
+    cells = [(tags, functions if functions and "functions" in tags else source) for tags, source in NOTEBOOK]
+    pipeline = compile(read(write_notebook(directory / "delays.ipynb", cells)))
     return MapPlan("map-1", pipeline, str(directory / "run"), "routes.csv", "0" * 64, "1" * 64, by=tuple(by))
 
 
-def finished(directory: Path, items: list[tuple[dict[str, Any], Any, Any]], **changes: Any) -> Finished:
+def finished(
+    directory: Path,
+    items: list[tuple[dict[str, Any], Any, Any]],
+    plan: MapPlan | None = None,
+    namespace: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Finished:
     """A map whose items have these keys, models and examples; one without a model failed."""
-    plan = plan_of(directory, items[0][0])
-    module, results = plan.pipeline.module, []
+    plan, own = plan or plan_of(directory, items[0][0]), namespace or {}
+    module, results = jobs.job_of(plan).module, []
     with open_shards(Path(plan.directory)) as shards:
         for number, (key, model, example) in enumerate(items):
             if model is None:
                 results.append(ItemResult(number, key, "failed", 0.1, error="ValueError: too few"))
                 continue
-            pickled = pickling.dump(model, "model", module, {})
-            shards.put_proof(number, map_proof.proof_of(model, example, pickled, module, {}))
+            pickled = pickling.dump(model, "model", module, own)
+            shards.put_proof(number, map_proof.proof_of(model, example, pickled, module, own))
             results.append(ItemResult(number, key, "ok", 0.1, {"r2": 0.5}, kept=shards.put(pickled.content, number)))
     return Finished(plan, results, 1_700_000_000.0, **{"total": len(items), **changes})
 
@@ -69,6 +82,16 @@ def three(directory: Path, **changes: Any) -> Finished:
     keys = [{"route": "A", "stop": 1}, {"route": "B", "stop": 1}, {"route": "B", "stop": 2}]
     items = [(key, *line(slope)) for key, slope in zip(keys, (1.0, 10.0, -5.0), strict=True)]
     return finished(directory, [*items, ({"route": "C", "stop": 1}, None, None)], **changes)
+
+
+def of_version(directory: Path, factor: int) -> Finished:
+    """A map of a notebook whose class multiplies by `factor`."""
+    source = f"class Times:\n    def predict(self, X):\n        return X['x'].to_numpy() * {factor}"
+    directory.mkdir()
+    plan = plan_of(directory, ("k",), source)
+    own: dict[str, Any] = {"__name__": "__main__"}
+    exec(source, own)
+    return finished(directory, [({"k": 1}, own["Times"](), line(1.0)[1])], plan=plan, namespace=own)
 
 
 def rows(*found: tuple[str, int, float]) -> pd.DataFrame:
@@ -89,7 +112,8 @@ def routed(folder: Path, made: Finished, fallback: Fallback) -> Any:
     keys = routes.keys_of(made.plan, good)
     routes.refuse_fallback(made, good, fallback)
     packed = routes.pack(folder / "packed", made, good, lambda _: None)
-    routes.write_routes(packed, good, keys, sample(made.plan, keys, good, fallback).inputs, fallback)
+    shown = sample(made.plan, keys, good, fallback)
+    routes.write_routes(packed, good, keys, shown.inputs, fallback, shown.answer)
     return routes.routed_model()["Routed"](str(packed.folder))
 
 
@@ -99,12 +123,91 @@ def test_each_row_is_predicted_by_the_model_of_its_key_in_the_order_of_the_rows(
     model = mlflow.pyfunc.load_model(str(refusing))
     predicted = model.predict(rows(("B", 2, 1.0), ("A", 1, 2.0), ("B", 1, 3.0), ("B", 2, 2.0), ("A", 1, 0.0)))
     assert predicted == pytest.approx([-4.0, 3.0, 31.0, -9.0, 1.0])
-    assert verify_package(refusing).verdict == "equal"
     manifest = json.loads((refusing / "package.json").read_text())
     assert (manifest["map"]["keys"], manifest["map"]["models"], manifest["map"]["items"]) == (["route", "stop"], 3, 4)
     card = (refusing / "model_card.md").read_text()
     assert "Of 4 items\n3 have a model here" in card
     assert "The call is refused" in card
+
+
+def test_the_certificate_has_every_path_to_the_models_and_to_keys_without_one(refusing):
+    stated = json.loads((refusing / "parity.json").read_text())
+    asked = [(path["path"], path["verdict"], path["marks"]) for path in stated["paths"]]
+    paths = ("fresh process", "service predict", "service invocations", "service v2")
+    assert asked == [(path, "equal", "=" * 15 + "r" * 5) for path in paths]
+    outcomes = json.loads((refusing / "parity" / "outcomes.json").read_text())
+    assert outcomes["what"][14:] == [
+        "route=B, stop=2, row 4",
+        "route never seen",
+        "stop never seen",
+        "a key never seen",
+        "route missing",
+        "stop of another item",
+    ]
+    reasons = {one["path"]: one["reason"] for one in stated["left_out"]}
+    assert reasons["exported project"] == "of a map there is no project"
+    examined = examine_package(refusing)
+    assert (examined.problems, examined.found.verdict) == ((), "equal")
+    assert [path.path for path in examined.found.paths] == list(paths)
+
+
+def test_what_a_key_without_a_model_gets_is_certified_by_its_fallback(tmp_path):
+    """Not by the package: what the item's own model says, or nothing and a reason. A package that guesses differs."""
+    made = three(tmp_path)
+    good = [result for result in made.results if result.kept]
+    marks = {}
+    for fallback in (Fallback("refuse"), Fallback("null"), Fallback("item", 2)):
+        (tmp_path / fallback.kind).mkdir()
+        model = routed(tmp_path / fallback.kind, made, fallback)
+        for wanted in (Fallback("refuse"), Fallback("null"), Fallback("item", 2)):
+            shown = sample(made.plan, ("route", "stop"), good, wanted)
+            probed = probe_of(made, good, ("route", "stop"), shown, wanted)
+            table, count = probed.table, probed.count
+
+            def ask(start, stop, model=model, table=table):
+                return asked(model.predict, part(table, start, stop), stop - start)
+
+            found = [*asked_apart(ask, 0, 15), *asked_apart(ask, 15, count)]
+            path = path_of("fresh process", probed.rows, found, 0.0, {})
+            marks[wanted.kind, fallback.kind] = path.marks[15:]
+    assert marks == {
+        ("refuse", "refuse"): "rrrrr",
+        ("refuse", "null"): "xxxxx",
+        ("refuse", "item"): "xxxxx",
+        ("null", "refuse"): "rrrrr",
+        ("null", "null"): "=====",
+        ("null", "item"): "xxxxx",
+        ("item", "refuse"): "rrrrr",
+        ("item", "null"): "xxxxx",
+        ("item", "item"): "=====",
+    }
+
+
+def test_two_versions_of_a_notebook_are_two_packages_in_one_process(tmp_path):
+    """Each predicts with its own class, of the same name in both."""
+    for factor in (2, 3):
+        package(of_version(tmp_path / str(factor), factor), tmp_path / f"times {factor}")
+    models = [mlflow.pyfunc.load_model(str(tmp_path / f"times {factor}")) for factor in (2, 3, 2)]
+    asked = pd.DataFrame({"k": [1], "x": [10.0]})
+    assert [model.predict(asked).tolist() for model in models] == [[20.0], [30.0], [20.0]]
+
+
+def test_a_map_of_an_earlier_version_whose_models_name_the_plain_module_is_refused(tmp_path):
+    made = of_version(tmp_path / "run", 2)
+    plain = made.plan.pipeline.module
+    own: dict[str, Any] = {"__name__": "__main__"}
+    exec(plain.source, own)
+    with open_shards(Path(made.plan.directory)) as shards:
+        kept = shards.put(pickling.dump(own["Times"](), "model", plain, own).content, 0)
+    earlier = dataclasses.replace(made, results=[dataclasses.replace(made.results[0], kept=kept)])
+    with pytest.raises(NotProved, match="an earlier nb2prod ran the map: its models name the notebook's functions as"):
+        package(earlier, tmp_path / "package")
+
+
+def test_two_builds_have_one_digest_in_whichever_order_items_were_done(tmp_path, refusing):
+    made = three(tmp_path)
+    package(dataclasses.replace(made, results=made.results[::-1]), tmp_path / "elsewhere")
+    assert checksums.verify(tmp_path / "elsewhere") == checksums.verify(refusing)
 
 
 def test_a_key_without_a_model_is_refused_by_name_and_row(refusing):
@@ -130,6 +233,7 @@ def test_with_null_a_row_without_a_model_has_no_prediction_and_a_reason(tmp_path
     assert answer["reason"].tolist() == ["there is no model for this key", ""]
     none = model.predict(rows(("C", 1, 1.0)))
     assert none["prediction"].isna().tolist() == [True]
+    assert none.dtypes.to_dict() == answer.dtypes.to_dict()
     all_there = model.predict(rows(("A", 1, 1.0)))
     assert (all_there.columns.tolist(), all_there["reason"].tolist()) == (["prediction", "reason"], [""])
 
@@ -229,7 +333,7 @@ def test_models_that_cannot_be_proved_are_refused_and_nothing_is_left(tmp_path):
     for number, (model, example, error, says) in enumerate(
         [
             (OWN["Drawing"](), X, NotProved, "something else each time"),
-            (OWN["Forgetful"](), X, NotProved, "predicts otherwise than the items' models did"),
+            (OWN["Forgetful"](), X, NotProved, "predicts otherwise than the notebook"),
             (line(1.0)[0], X.rename(columns={"x": "y"}), NotProved, "cannot predict on the example"),
             (line(1.0)[0], X.to_numpy(), UsageError, "columns have no names"),
         ]

@@ -33,7 +33,7 @@ from nb2prod.stages import columns, model_folder, trust
 from nb2prod.stages.model_folder import Kept, Written
 from nb2prod.stages.proof import mlflow_settings
 from nb2prod.stages.signature import refuse_dropped
-from nb2prod.storage import artifacts, checksums, codec, model_formats
+from nb2prod.storage import artifacts, checksums, codec, model_formats, skops_file
 from nb2prod.storage.digests import digest
 from tests.notebook_maker import Row
 from tests.simulated import Ran, run
@@ -289,6 +289,18 @@ def test_each_object_is_written_in_the_format_that_suits_it_and_the_reason_is_ke
     reason = "pandas.Series is no scikit-learn estimator, and skops is for those"
     assert models["dictionary"].choice.reason.endswith(f"; medians: {reason}")
     assert "lightgbm.sklearn.LGBMClassifier" in models["lightgbm"].choice.trusted
+
+
+def test_the_file_is_the_one_that_was_read_again_and_mlflow_counts_it(models: dict[str, Made]) -> None:
+    """MLflow writes the rest of the folder, around another model."""
+    made = models["search"]
+    content = (made.folder / "model.skops").read_bytes()
+    assert content == skops_file.dumps(made.kept.model)
+    flavor = model_folder.mlflow_model(made.folder).flavors["sklearn"]
+    assert flavor["skops_trusted_types"] == list(made.choice.trusted)
+    counted = ("model.skops", "input_example.json", "serving_input_example.json")
+    sizes = [(made.folder / name).stat().st_size for name in counted]
+    assert model_folder.mlflow_model(made.folder).model_size_bytes == sum(sizes)
 
 
 def test_no_pickle_is_in_a_folder_whose_format_is_none(models: dict[str, Made]) -> None:

@@ -50,7 +50,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with importable(MODULE) as module, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = make_pipeline(FunctionTransformer(module.doubled), LogisticRegression()).fit(rows, rows["a"] > 14)
-        choice = choose(model, MODULE, rows)
+        choice = choose(model, MODULE, rows).choice
         (folder.parent / "doubling_functions.py").write_text(SOURCE)
         mlflow.sklearn.save_model(
             model,

@@ -90,16 +90,16 @@ MODULE = HoistedModule("formatted_functions", SOURCE, ("squared", "Threshold"))
 def test_what_mlflow_refuses_by_default_is_written_with_skops(model: Any) -> None:
     """Loaded with the types that the choice names and no others, it predicts what the model predicts."""
     fitted = model.fit(FRAME, TARGET)
-    choice = choose(fitted, example=FRAME)
-    assert choice.format == "skops"
-    loaded = skops.io.loads(skops.io.dumps(fitted), trusted=list(choice.trusted))
+    chosen = choose(fitted, example=FRAME)
+    assert chosen.choice.format == "skops"
+    loaded = skops.io.loads(chosen.files[""], trusted=list(chosen.choice.trusted))
     assert digest(loaded.predict(FRAME)) == digest(fitted.predict(FRAME))
 
 
 def test_the_notebooks_own_functions_and_classes_are_trusted_by_name() -> None:
     with importable(MODULE) as made:
         model = make_pipeline(FunctionTransformer(made.squared), made.Threshold(0.5)).fit(FRAME, TARGET)
-        choice = choose(model, MODULE, FRAME)
+        choice = choose(model, MODULE, FRAME).choice
     assert choice.format == "skops"
     assert choice.trusted == ("formatted_functions.Threshold", "formatted_functions.squared")
     assert "formatted_functions" not in sys.modules
@@ -118,7 +118,7 @@ def test_the_notebooks_own_functions_and_classes_are_trusted_by_name() -> None:
 )
 def test_a_function_that_does_more_than_compute_is_not_trusted(function: Callable[..., Any], named: str) -> None:
     """It is written with cloudpickle, and the reason names the function."""
-    choice = choose(FunctionTransformer(function))
+    choice = choose(FunctionTransformer(function)).choice
     assert (choice.format, choice.trusted) == ("cloudpickle", ())
     assert named in choice.reason
 
@@ -133,8 +133,8 @@ class _NoEstimator:
 
 
 def test_classes_that_are_on_no_list_are_named() -> None:
-    assert choose(_Local()).reason == (f"it holds what is not on the list of types to trust: {__name__}._Local")
-    assert choose(_NoEstimator()).reason == (
+    assert choose(_Local()).choice.reason == (f"it holds what is not on the list of types to trust: {__name__}._Local")
+    assert choose(_NoEstimator()).choice.reason == (
         f"{__name__}._NoEstimator is no scikit-learn estimator, and skops is for those"
     )
 
@@ -151,7 +151,7 @@ class _Forgetful(OneHotEncoder):  # type: ignore[misc]
 
 def test_a_model_that_skops_does_not_give_back_as_it_was_is_not_written_with_skops() -> None:
     module = HoistedModule(__name__, "", ("_Forgetful",))
-    choice = choose(_Forgetful(), module, FRAME)
+    choice = choose(_Forgetful(), module, FRAME).choice
     assert (choice.format, choice.reason) == ("cloudpickle", "the model that skops gives back predicts something else")
 
 

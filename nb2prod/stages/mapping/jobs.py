@@ -29,6 +29,7 @@ from nb2prod.kernel import hold
 from nb2prod.kernel.map_job import CellSort, Job, JobCell
 from nb2prod.language import surroundings
 from nb2prod.language.plain import PlainCell, plain
+from nb2prod.storage.model_formats import of_its_own
 
 GENERATORS = ("default_rng", "RandomState", "Random", "Generator")
 HISTORY = re.compile(r"_{1,3}|_i{1,3}|_\d+|_i\d+|In|Out|_oh|_ih|_dh")
@@ -50,7 +51,7 @@ def job_of(plan: MapPlan, python: str = "") -> Job:
         folder=str(pipeline.notebook.folder),
         cells=cells,
         parameters=pipeline.parameters,
-        module=pipeline.module,
+        module=of_its_own(pipeline.module),
         isolation=plan.isolation,
         given=plan.given,
         rows=plan.rows,

@@ -17,6 +17,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,10 @@ def sign(folder: Path, private_key: Path, certificate: Path | None = None, chain
 def signer(private_key: Path, certificate: Path | None = None, chain: Sequence[Path] = ()) -> Any:
     """What signs with this key. Raises UsageError when it cannot, for instance before a long run."""
     config = _library("signing").Config()
+    if certificate is None and chain:
+        raise UsageError("--chain is of a certificate", fix="name that with --certificate, or leave --chain out")
+    if certificate is not None:
+        _refuse_certificate(private_key, certificate, chain)
     try:
         if certificate is None:
             config.use_elliptic_key_signer(private_key=private_key, password=_password())
@@ -55,11 +60,52 @@ def signer(private_key: Path, certificate: Path | None = None, chain: Sequence[P
             )
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"the key cannot be used to sign: {_told(error)}",
-            where=str(private_key),
-            fix=f"give a private key of an elliptic curve (P-256, P-384, P-521) as PEM; its password in {PASSWORD}",
+            f"the key cannot be used to sign: {_told(error)}", where=str(private_key), fix=_key_fix(str(error))
         ) from error
     return config
+
+
+def _key_fix(told: str) -> str:
+    if "not encrypted" in told:
+        return f"unset {PASSWORD}: this key has no password"
+    return f"give a private key of an elliptic curve (P-256, P-384, P-521) as PEM; its password in {PASSWORD}"
+
+
+def _refuse_certificate(private_key: Path, certificate: Path, chain: Sequence[Path]) -> None:
+    """With a certificate that nobody could verify afterwards, nothing is signed."""
+    for path in (private_key, certificate, *chain):
+        if not path.is_file():
+            raise UsageError("there is no such file", where=str(path), fix="give the files as PEM")
+    if not chain:
+        raise UsageError("a certificate needs the one that it leads to", fix="name it with --chain CA.pem")
+    if b"ENCRYPTED" in private_key.read_bytes():
+        raise UsageError(
+            "a key with a password cannot sign by a certificate: model-signing takes no password there",
+            where=str(private_key),
+            fix="sign with the key alone, or with a copy of it without a password, kept where nobody else reads it",
+        )
+    reason = _unfit(certificate)
+    if reason:
+        raise UsageError(f"the certificate {reason}", where=str(certificate), fix="ask its authority for one to sign")
+
+
+def _unfit(certificate: Path) -> str:
+    """Why who verifies would not take a signature with this certificate; empty when nothing is known against it."""
+    from cryptography import x509
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    try:
+        found = x509.load_pem_x509_certificate(certificate.read_bytes())
+    except ValueError:
+        return "cannot be read as PEM"
+    if found.not_valid_after_utc < datetime.now(UTC):
+        return f"has expired on {found.not_valid_after_utc:%Y-%m-%d}"
+    for extension in found.extensions:
+        if isinstance(extension.value, x509.KeyUsage) and extension.value.digital_signature:
+            return ""
+        if isinstance(extension.value, x509.ExtendedKeyUsage) and ExtendedKeyUsageOID.CODE_SIGNING in extension.value:
+            return ""
+    return "is not for signing: it names neither the usage digitalSignature nor codeSigning"
 
 
 def is_signed(folder: Path) -> bool:
