@@ -25,7 +25,7 @@ from typing import Any
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 NOTEBOOKS = (
-    *(ROOT / "notebooks" / f"{name}.ipynb" for name in ("mortgage", "flight_delays")),
+    *(ROOT / "notebooks" / f"{name}.ipynb" for name in ("mortgage", "flight_delays", "route_delay")),
     *(
         ROOT / "tests" / "notebooks" / name
         for name in (

@@ -27,7 +27,7 @@ def export(notebook: Path, target: str, output: Path, run_folder: Path | None, r
     if record and run_folder is not None:
         raise UsageError("--run names a run, and --record makes one", fix="give one of them")
     if record:
-        if output.exists():
+        if output.exists() and not (output.is_dir() and not any(output.iterdir())):
             raise UsageError("there is something already", where=str(output), fix="name a folder that is not there")
         result = api.run(notebook, trackers=("console",))
         if result.failure is not None:

@@ -65,7 +65,7 @@ def export(pipeline: Pipeline, destination: Path, *, allow_shell: bool = False) 
 
 
 def _values(alone: Alone, fields: tuple[Field, ...]) -> dict[str, Any]:
-    functions = ascii_names(step.step.name for step in alone.steps)
+    functions = ascii_names((step.step.name for step in alone.steps), "step")
     names = {field.name for field in fields}
     folder = next(word for word in ("folder", "runs_folder", "folder_of_runs") if word not in names)
     described = alone.described()

@@ -103,7 +103,7 @@ def _refuse_large(alone: Alone, folder: Path, problems: Problems) -> None:
 
 def _values(alone: Alone, fields: Sequence[Field]) -> dict[str, Any]:
     taken = {field.word for field in fields}
-    functions = ascii_names(step.step.name for step in alone.steps)
+    functions = ascii_names((step.step.name for step in alone.steps), "step")
     components = [_component(alone, step, fields, functions, taken) for step in alone.steps]
     used = [line for one in components for line in one.settings]
     return {

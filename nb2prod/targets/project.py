@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import importlib.util
 import json
 import keyword
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +32,7 @@ from nb2prod.core.origin import FILE, Origin
 from nb2prod.core.pipeline import Pipeline
 from nb2prod.core.result import Result
 from nb2prod.storage import codec, templates
-from nb2prod.targets._project import code, environment, origin, settings, testing
+from nb2prod.targets._project import code, command_line, environment, origin, settings, testing
 from nb2prod.targets._project.code import Final
 from nb2prod.targets._project.data import DataFiles, data_files
 from nb2prod.targets._project.flow import with_flow
@@ -42,13 +40,15 @@ from nb2prod.targets._project.hoisting import hoist
 from nb2prod.targets._project.meaning import Meaning, Unit, meaning
 from nb2prod.targets._project.names import stored_in
 from nb2prod.targets._project.problems import Problems
+from nb2prod.targets._project.style import Excused, excused, formatted
 
 FILES = {
     "Makefile.j2": "Makefile", "README.md.j2": "README.md", "Dockerfile.j2": "Dockerfile", "gitignore": ".gitignore",
-    "dockerignore": ".dockerignore", "ci.yml": ".github/workflows/ci.yml", "conftest.py.j2": "tests/conftest.py",
+    "dockerignore": ".dockerignore", "ci.yml.j2": ".github/workflows/ci.yml", "conftest.py.j2": "tests/conftest.py",
 }  # fmt: skip
 RECORDED = "tests/recorded.json"
-NEVER_IGNORED = ("F821", "F822", "F823", "E999")  # of ruff: a name that is not there is no matter of style
+# names of the project's own folders and modules, and what an installed Python has beside its documented modules
+TAKEN = frozenset(str.split("build conftest data dist functions output pipeline settings src steps test tests"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,7 @@ def outline(pipeline: Pipeline, *, allow_shell: bool = False, package: str = "")
         (folder / source).mkdir(parents=True)
         for file, text in content.modules.items():
             (folder / source / file).write_text(text, encoding="utf-8")
-        if importlib.util.find_spec("ruff") is not None:
-            _ruff(folder, "format", "--quiet", "--isolated", "--line-length", "120", ".")
+        formatted(folder, isolated=True)
         written = [f"{source}/{file}" for file in content.modules]
         return origin.origin_of(content.found, content.units, content.package, folder, written, ())
 
@@ -143,7 +142,7 @@ def content_of(pipeline: Pipeline, run: Result | None, allow_shell: bool, packag
         "steps.py": code.steps_module(found, units, package),
         "settings.py": settings.settings_module(found, package),
         "pipeline.py": code.pipeline_module(found, units, package, final, needed, title),
-        "__main__.py": settings.main_module(found, package, final, title),
+        "__main__.py": command_line.main_module(found, package, final, title),
     }
     files = testing.test_modules(found, tests, units, package)
     _refuse_local_modules(found, [*modules.values(), *files.values()])
@@ -176,12 +175,13 @@ def _final(found: Meaning) -> Final:
 def _package(pipeline: Pipeline, found: Meaning) -> str:
     word = re.sub(r"\W+", "_", pipeline.notebook.name).strip("_").lower() or "notebook"
     word = f"n{word}" if word[0].isdigit() else word
-    top = {text.split()[1].partition(".")[0] for texts in found.imports.values() for text in texts if " " in text}
+    imports = [text for texts in found.imports.values() for text in texts if " " in text]
     taken = (
         keyword.iskeyword(word)
         or word in sys.stdlib_module_names
-        or word in top
-        or word in ("tests", "data", "src", "conftest")
+        or word in TAKEN
+        or word in {text.split()[1].partition(".")[0] for text in imports}
+        or word in environment.modules_of(imports)
     )
     return f"{word}_pipeline" if taken else word
 
@@ -249,8 +249,9 @@ def _write(content: Content, destination: Path, allow_shell: bool) -> None:
         (destination / "tests" / "test_parity.py").write_text(parity, encoding="utf-8")
     wanted: list[environment.Need] = values["needs"]
     (destination / "requirements.lock").write_text("\n".join(environment.lock(wanted)) + "\n", encoding="utf-8")
-    _write_pyproject(destination, values, {})
-    _in_style(destination, values, content.found.declared)
+    _write_pyproject(destination, values, Excused())
+    formatted(destination)
+    _write_pyproject(destination, values, excused(destination, content.found.declared))
     _refuse_broken(destination)
     _remember(content, destination, allow_shell)
 
@@ -269,6 +270,9 @@ def _values(content: Content) -> dict[str, Any]:
     wanted, unknown = environment.needs(content.modules.values())
     missing = [name for name in unknown if name != content.package]
     notes = [*content.notes, *(f"{name} is imported, and no installed package offers it" for name in missing)]
+    parameters = content.found.pipeline.parameters
+    in_code = [p.name for p in parameters if not p.secret and not command_line.is_option(p)]
+    notes += [f"{', '.join(in_code)}: set in code only, as no command line has such values"] if in_code else []
     return {
         "package": content.package,
         "project": re.sub(r"[^a-z0-9.]+", "-", content.package.encode("ascii", "ignore").decode().lower()).strip("-.")
@@ -276,7 +280,10 @@ def _values(content: Content) -> dict[str, Any]:
         "title": content.title,
         "prose": _prose(content.found.pipeline),
         "notebook": content.found.pipeline.notebook.path.name,
-        "parameters": content.found.pipeline.parameters,
+        "parameters": parameters,
+        "defaults": {parameter.name: command_line.default_of(parameter) for parameter in parameters},
+        "modules": tuple(content.modules),
+        "secrets": [settings.variable(p) for p in parameters if p.secret and not p.derived_from],
         "steps": [unit.step for unit in content.units if unit.step],
         "state": content.found.state,
         "needs": wanted,
@@ -294,40 +301,9 @@ def _prose(pipeline: Pipeline) -> str:
     return re.sub(r"^#\s+.+\n?", "", first.strip(), count=1).strip()
 
 
-def _write_pyproject(destination: Path, values: Mapping[str, Any], ignored: Mapping[str, Sequence[str]]) -> None:
-    text = templates.render("project/pyproject.toml.j2", {**values, "ignored": ignored})
+def _write_pyproject(destination: Path, values: Mapping[str, Any], left: Excused) -> None:
+    text = templates.render("project/pyproject.toml.j2", {**values, "ignored": left.rules, "lenient": left.errors})
     (destination / "pyproject.toml").write_text(text, encoding="utf-8")
-
-
-def _in_style(destination: Path, values: Mapping[str, Any], declared: Sequence[str]) -> None:
-    """Formatted by ruff where it is installed; what remains is the author's own style, and named as such.
-
-    Names that are `declared` have no value before the pipeline sets them, and ruff calls them undefined.
-    """
-    if importlib.util.find_spec("ruff") is None:
-        return
-    _ruff(destination, "check", "--quiet", "--select", "I", "--fix", "--exit-zero", ".")
-    _ruff(destination, "format", "--quiet", ".")
-    said = json.loads(_ruff(destination, "check", "--quiet", "--exit-zero", "--output-format", "json", "."))
-    ignored: dict[str, set[str]] = {}
-    for finding in said:
-        name = Path(finding["filename"]).relative_to(destination.resolve()).as_posix()
-        only_declared = finding["message"] in {f"Undefined name `{word}`" for word in declared}
-        if (finding["code"] in NEVER_IGNORED and not only_declared) or finding["code"] is None:
-            raise StoreError(
-                f"the project would be broken: {finding['message']}", where=name, fix="report this notebook"
-            )
-        ignored.setdefault(name, set()).add(finding["code"])
-    if ignored:
-        _write_pyproject(destination, values, {name: sorted(codes) for name, codes in sorted(ignored.items())})
-
-
-def _ruff(destination: Path, *words: str) -> str:
-    command = [sys.executable, "-m", "ruff", *words, "--no-cache"]
-    done = subprocess.run(command, cwd=destination.resolve(), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise StoreError(f"ruff does not format the project: {done.stderr.strip()[:500]}")
-    return done.stdout
 
 
 def _refuse_broken(destination: Path) -> None:

@@ -188,7 +188,7 @@ STAYS: dict[str, list[tuple[str, str, str, str]]] = {
         (STEPS, "One number a day.", "One number an hour.", "Markdown above the cell"),
         (STEPS, "def clean(", "def quick():\n    return 1\n\n\ndef clean(", "quick is new"),
         ("src/week/settings.py", "days: int = 7", "days: int = 8", "settings come from the parameters"),
-        ("src/week/pipeline.py", 'done("clean")', 'done("cleaned")', "the order of the steps"),
+        ("src/week/pipeline.py", 'after_step("clean")', 'after_step("cleaned")', "the order of the steps"),
     ],
     "in the functions": [
         (STEPS, "total = n + 1\n", "total = n + 1\n        if n:\n            return n\n", "returns from the middle"),

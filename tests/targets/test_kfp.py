@@ -16,10 +16,11 @@ from tests.notebook_maker import write_notebook
 
 CELLS = [
     (["parameters"], "n: int = 3\nshare: float = 0.5\nnames: list[str] = ['a']\n"
-                     "depth: int | None = None\nüber: str = 'x'"),
+                     "depth: int | None = None\nüber: str = 'x'\nlambda_: float = float('inf')\nself: int = 1"),
     (["step:load", "cache:off", "secret:store:key:STORE_KEY"], "rows = list(range(n))"),
     (["step:train", "retries:2", "limit:cpu:2", "limit:nvidia.com/gpu:1", "image:python:3.11", "model:model",
       "metric:loss"], "model = sum(rows) * share\nloss = float(depth or 1)\nprint(über, names)"),
+    (["step:return"], "print(loss < lambda_, self)"),
 ]  # fmt: skip
 
 
@@ -42,6 +43,8 @@ def test_parameters_are_typed_and_have_the_notebooks_defaults(documents: list[di
         "names": ("STRING", '["a"]'),  # as a LIST, whole numbers would become floats
         "depth": ("NUMBER_INTEGER", None),
         "uber": ("STRING", "x"),
+        "lambda_value": ("NUMBER_DOUBLE", None),  # JSON has no infinity: the settings' own default holds
+        "self_value": ("NUMBER_INTEGER", 1.0),
     }
 
 

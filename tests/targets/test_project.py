@@ -74,7 +74,7 @@ def module(project: Path, name: str) -> Any:
 
 @pytest.fixture
 def parse(shop: tuple[Path, dict[str, float]]) -> Any:
-    return lambda *words: vars(module(shop[0], "shop.__main__").parser().parse_args(words))
+    return lambda *words: vars(module(shop[0], "shop.__main__").build_parser().parse_args(words))
 
 
 def test_it_passes_its_own_tests_and_comes_to_the_notebooks_metrics(shop: tuple[Path, dict[str, float]]) -> None:
@@ -102,7 +102,7 @@ def test_it_is_clean_for_ruff_and_knows_nothing_of_nb2prod(shop: tuple[Path, dic
 def test_steps_keep_the_authors_lines_comments_and_prose(shop: tuple[Path, dict[str, float]]) -> None:
     steps = (shop[0] / "src" / "shop" / "steps.py").read_text(encoding="utf-8")
     assert (
-        "def load(days: int, rates: list[float], label: str) -> Any:\n"
+        "def load(days: int, rates: list[float], label: str) -> list[Any]:\n"
         '    """The sales.\n\n    One number a day.\n    """\n'
         "    # from the till\n"
         "    sales = [price(day, rates) for day in range(days)]\n"

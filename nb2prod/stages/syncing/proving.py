@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from nb2prod.core.edit import Edit
 from nb2prod.core.errors import FindingsError, NotANotebook, StoreError
@@ -98,7 +99,7 @@ class _Trial:
             origin = self.export(changed)
         except (FindingsError, NotANotebook, StoreError) as error:
             return {"": f"the notebook would not become a project any more: {_first_reason(error.what)}"}, self.fresh
-        return self._different(chosen, origin) or _lost(self.notebook, changed), origin
+        return self._different(chosen, origin) or self._lost(changed), origin
 
     def _different(self, chosen: Sequence[Wanted], origin: Origin) -> dict[str, str]:
         changed = {(one.place.file, one.place.function): one for one in chosen}
@@ -127,15 +128,18 @@ class _Trial:
                 if not handled and here.get(name) not in (before.get(name), now.get(name)):
                     yield f"with it the notebook would change {name} of {file} too"
 
+    def _lost(self, changed: Notebook) -> dict[str, str]:
+        """A name that a cell reads and would not find any more: also in cells that do not go into the project."""
+        for read in compile(changed).reads:
+            if read.binding is None and (read.cell, read.name) in self._found:
+                where = f"cell {read.cell}, line {read.line} of the notebook"
+                return {"": f"{where} reads `{read.name}`, which nothing would bind then"}
+        return {}
 
-def _lost(before: Notebook, changed: Notebook) -> dict[str, str]:
-    """A name that a cell reads and would not find any more: also in cells that do not go into the project."""
-    found = {(read.cell, read.name) for read in compile(before).reads if read.binding is not None}
-    for read in compile(changed).reads:
-        if read.binding is None and (read.cell, read.name) in found:
-            where = f"cell {read.cell}, line {read.line} of the notebook"
-            return {"": f"{where} reads `{read.name}`, which nothing would bind then"}
-    return {}
+    @cached_property
+    def _found(self) -> frozenset[tuple[int, str]]:
+        """The names that cells read and find as the notebook is."""
+        return frozenset((read.cell, read.name) for read in compile(self.notebook).reads if read.binding is not None)
 
 
 def body_of(origin: Origin, place: Place) -> Body | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import keyword
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -74,7 +76,7 @@ def _field(parameter: Parameter, words: Mapping[str, str], problems: Problems) -
         return None
     if parameter.required:
         return Field(parameter.name, words[parameter.name], kind, True, None, optional, False, parameter.help)
-    missing = bool(parameter.derived_from) or parameter.computed
+    missing = bool(parameter.derived_from) or parameter.computed or not _is_json(_plain(parameter))
     default = None if missing else _plain(parameter)
     return Field(parameter.name, words[parameter.name], kind, False, default, optional, missing, parameter.help)
 
@@ -87,6 +89,15 @@ def _plain(parameter: Parameter) -> Any:
     if parameter.type.kind == "float" and isinstance(value, int):
         return float(value)
     return list(value) if isinstance(value, tuple) else value
+
+
+def _is_json(value: Any) -> bool:
+    """Whether JSON has the value: it has no infinity, and nothing that is not a number."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        return False
+    return True
 
 
 def _type(kind: ParameterType) -> tuple[str, bool]:
@@ -103,12 +114,13 @@ def _type(kind: ParameterType) -> tuple[str, bool]:
     return "", False
 
 
-def ascii_names(names: Iterable[str]) -> dict[str, str]:
+def ascii_names(names: Iterable[str], kind: str = "value") -> dict[str, str]:
     """Each name in letters that every scheduler takes, no two alike."""
     found: dict[str, str] = {}
     for number, name in enumerate(names):
         plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
         word = re.sub(r"\W+", "_", plain).strip("_") or f"name_{number}"
         word = f"name_{word}" if word[0].isdigit() else word
+        word = f"{word}_{kind}" if keyword.iskeyword(word) or word == "self" else word
         found[name] = f"{word}_{number}" if word in found.values() else word
     return found

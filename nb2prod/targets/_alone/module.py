@@ -41,7 +41,7 @@ def one_step_module(found: Meaning, steps: Sequence[Wired], package: str) -> str
 
 def _imports(found: Meaning, code: str, package: str, conversions: Iterable[str]) -> list[str]:
     used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
-    modules = ("argparse", "base64", "io", "json", "os", "random", "sys")
+    modules = ("argparse", "base64", "contextlib", "io", "json", "os", "random", "sys")
     imports = [f"import {name}" for name in modules if name in used]
     imports += ["import cloudpickle", "from collections.abc import Callable, Mapping, Sequence"]
     imports += ["from dataclasses import dataclass", "from pathlib import Path", "from typing import Any"]

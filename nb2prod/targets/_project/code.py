@@ -9,12 +9,15 @@ from dataclasses import dataclass
 
 from nb2prod.language.layout import indented
 from nb2prod.targets._project.cells import Statement, prose_above
+from nb2prod.targets._project.defaults import annotation
 from nb2prod.targets._project.meaning import STATE, Meaning, Unit
-from nb2prod.targets._project.modules import WIDTH, camel, docstring_of, imports_for, module, names_in
-from nb2prod.targets._project.names import every_name
-from nb2prod.targets._project.types import types_of
+from nb2prod.targets._project.modules import WIDTH, camel, docstring_of, imports_for, module
+from nb2prod.targets._project.names import BUILTINS, every_name
+from nb2prod.targets._project.types import IMPORTED, types_of
 
-RESERVED = frozenset({"steps", "settings", "Settings", "done", "run", "Results", "matplotlib", STATE, "nothing"})
+RESERVED = frozenset(
+    {"steps", "settings", "Settings", "after_step", "AfterStep", "run", "Results", "matplotlib", STATE, "ignore"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,28 @@ def _type_of_parameter(found: Meaning, name: str) -> str:
 
 
 def annotation_of(found: Meaning, name: str) -> str:
-    """The declared type of a parameter, as the project writes it."""
-    kind = found.parameters[name].type
-    plain = kind.kind in ("unknown", "any") or "undeclared" in kind.name
-    text = "Any" if plain else kind.name
-    known = {*found.imports, *found.module_names, "int", "float", "str", "bool", "list", "dict", "tuple", "None", "Any"}
-    return text if every_name([ast.parse(text)]) <= known else "Any"
+    """The type of a parameter, as its author declared it or its default implies; `Any` where the project lacks it."""
+    parameter = found.parameters[name]
+    declared = annotation(found.pipeline, parameter)
+    if not declared and parameter.type.kind in CLASSES:
+        return _class(found, *CLASSES[parameter.type.kind])
+    text = parameter.type.name if not declared or "Annotated" in declared else declared
+    if parameter.type.kind == "any" or "undeclared" in text:
+        return "Any"
+    return text if every_name([ast.parse(text)]) <= {*found.imports, *found.module_names, *BUILTINS} else "Any"
+
+
+CLASSES = {"date": ("datetime", "date"), "datetime": ("datetime", "datetime"), "path": ("pathlib", "Path")}
+
+
+def _class(found: Meaning, origin: str, word: str) -> str:
+    """What the notebook calls a class of the standard library: `date`, `datetime.date`, `dt.date`."""
+    for local, texts in found.imports.items():
+        if texts == (f"from {origin} import {word}",):
+            return word
+        if texts in ((f"import {origin}",), (f"import {origin} as {local}",)):
+            return f"{local}.{word}"
+    return "Any"
 
 
 # -- steps ------------------------------------------------------------------------------------------------------------
@@ -98,7 +117,7 @@ def steps_module(found: Meaning, units: Sequence[Unit], package: str) -> str:
     imports += [f"from {package}.{STATE} import {name}" for name in own]
     imports += [f"from {package} import {STATE}"] if STATE in used and found.state else []
     imports += [f"from typing import {name}" for name in ("Any", "NamedTuple") if name in used]
-    imports += ["from matplotlib.figure import Figure"] if "Figure" in used and "Figure" not in found.imports else []
+    imports += [text for name, text in IMPORTED.items() if name in used and name not in found.imports]
     return module(f"The steps of {package}: what each takes and what it gives.", imports, code, future=found.future)
 
 
@@ -169,7 +188,7 @@ def pipeline_module(
         lines.append(f"    {f'{made} = ' if made else ''}steps.{names[unit.name]}({given})")
         there |= set(unit.outputs)
         seen = "".join(f", {word}={local[word]}" for word in sorted(told[position + 1]) if word in there)
-        lines.append(f'    done("{unit.step or unit.name}"{seen})')
+        lines.append(f'    after_step("{unit.step or unit.name}"{seen})')
     shown = _shown(found, final, local, there)
     code = RUN.format(
         fields="\n".join(f"    {line}" for line in _fields(final)) or "    pass", body="\n".join(lines), made=shown
@@ -185,7 +204,7 @@ def pipeline_module(
 
 
 RUN = '''
-Done = Callable[..., None]
+AfterStep = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -195,12 +214,12 @@ class Results:
 {fields}
 
 
-def nothing(step: str, /, **values: Any) -> None:
-    """For who does not want to know when a step is done."""
+def ignore(step: str, /, **values: Any) -> None:
+    """Watch nothing."""
 
 
-def run(settings: Settings, done: Done = nothing) -> Results:
-    """Run every step. `done` hears the name of each when it has ended, with values that the tests look at."""
+def run(settings: Settings, after_step: AfterStep = ignore) -> Results:
+    """Run every step. `after_step` is called when one has ended: with its name, and the values worth a look by then."""
 {body}
     return Results({made})
 '''
@@ -225,5 +244,15 @@ def _shown(found: Meaning, final: Final, local: Mapping[str, str], there: set[st
 
 
 def _plots(found: Meaning) -> bool:
-    used = names_in([statement.text for unit in found.units for statement in unit.statements])
+    """Whether anything is drawn: who only sets a style needs no backend."""
+    statements = [statement for unit in found.units for statement in unit.statements]
+    used = every_name(statement.node for statement in [*statements, *found.module] if not _is_style(statement.node))
     return any("matplotlib" in text for name in used for text in found.imports.get(name, ()))
+
+
+def _is_style(node: ast.stmt) -> bool:
+    """`plt.style.use("ggplot")`, `plt.rcParams.update(…)`, `plt.rcParams["…"] = …`"""
+    target = node.value.func if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else node
+    return isinstance(node, ast.Assign | ast.Expr) and any(
+        isinstance(part, ast.Attribute) and part.attr in ("style", "rcParams") for part in ast.walk(target)
+    )

@@ -57,10 +57,17 @@ def needs(sources: Iterable[str]) -> tuple[list[Need], list[str]]:
         found.setdefault(need.name, need)
         if _needs_setuptools(packages[name][0]):
             found["setuptools"] = _installed("setuptools", f"{need.name} imports pkg_resources")
-    for word in {word for tree in trees for word in _words(tree)} & ON_DEMAND.keys():
+    for word in sorted({word for tree in trees for word in _words(tree)} & ON_DEMAND.keys()):
         if ON_DEMAND[word] not in found and _is_installed(ON_DEMAND[word]):
             found[ON_DEMAND[word]] = _installed(ON_DEMAND[word], f"for {word}")
     return [found[name] for name in sorted(found)], unknown
+
+
+def modules_of(sources: Iterable[str]) -> set[str]:
+    """The names of all modules that the sources' requirements bring along: nothing else can be called so."""
+    wanted, _ = needs(sources)
+    names = {line.partition("==")[0] for line in lock([*wanted, *tools(), _installed("joblib")])}
+    return {module for module, offered in _packages().items() if names & {canonicalize_name(name) for name in offered}}
 
 
 @cache
@@ -78,9 +85,14 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 
 
 def _words(tree: ast.Module) -> Iterator[str]:
+    modules = {
+        (alias.asname or alias.name) for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
-            yield node.attr
+            # `df.style` draws with jinja2, `plt.style` does not
+            of_module = isinstance(node.value, ast.Name) and node.value.id in modules
+            yield "" if of_module and node.attr == "style" else node.attr
         elif isinstance(node, ast.keyword) and node.arg:
             yield node.arg
 

@@ -6,7 +6,7 @@ import ast
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from nb2prod.targets._project.meaning import Meaning
 from nb2prod.targets._project.names import every_name
@@ -79,10 +79,6 @@ def _is_layout(block: str) -> bool:
 
 def _ended(line: str) -> str:
     return line if line.endswith((".", "?", "!", ":")) else f"{line}."
-
-
-def names_in(annotations: Sequence[str]) -> set[str]:
-    return every_name(ast.parse(text) for text in annotations)
 
 
 def camel(name: str) -> str:
