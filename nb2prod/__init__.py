@@ -8,10 +8,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nb2prod.api import check, export, inspect, load_pipeline, package, run, score, serve, test, verify
+    from nb2prod.api import (
+        check,
+        export,
+        inspect,
+        load_pipeline,
+        map,
+        package,
+        run,
+        score,
+        serve,
+        sign,
+        suggest,
+        sync,
+        sync_update,
+        test,
+        verify,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["check", "export", "inspect", "load_pipeline", "package", "run", "score", "serve", "test", "verify"]
+__all__ = [
+    "check",
+    "export",
+    "inspect",
+    "load_pipeline",
+    "map",
+    "package",
+    "run",
+    "score",
+    "serve",
+    "sign",
+    "suggest",
+    "sync",
+    "sync_update",
+    "test",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

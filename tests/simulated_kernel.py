@@ -11,7 +11,8 @@ from typing import Any
 from nb2prod.core import events as said
 from nb2prod.core.pipeline import Pipeline
 from nb2prod.core.result import Failure
-from nb2prod.kernel.keep import CannotKeep, Keeper
+from nb2prod.kernel.keep import Keeper
+from nb2prod.kernel.keepable import CannotKeep
 from nb2prod.stages.compile import compile as compile_notebook
 from nb2prod.stages.read import read
 from nb2prod.storage.journal import Journal

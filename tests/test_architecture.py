@@ -72,6 +72,12 @@ def test_what_is_exported_is_there() -> None:
     assert [name for name in nb2prod.__all__ if not callable(getattr(nb2prod, name))] == []
 
 
+def test_every_command_is_a_function_of_the_package() -> None:
+    """But for `cache`, which looks after a store and does nothing to a notebook."""
+    commands = {file.name for file in pkgutil.iter_modules(nb2prod.cli.__path__) if not file.name.startswith("_")}
+    assert commands - set(nb2prod.__all__) == {"cache"}
+
+
 @pytest.mark.parametrize("kind", plugins.OFFERS)
 def test_every_file_in_a_folder_of_plug_ins_is_a_plug_in(kind: plugins.Kind) -> None:
     for name, module in plugins.every(kind):

@@ -6,7 +6,15 @@ from nb2prod.api.checking import check, check_all, explain, fix, report
 from nb2prod.api.handing_over import export, package, serve
 from nb2prod.api.looking import inspect, suggest
 from nb2prod.api.mapping import map, resume_map
-from nb2prod.api.proving import certificate_report, check_client, equality_report, examine, verify, verify_notebook
+from nb2prod.api.proving import (
+    certificate_report,
+    check_client,
+    equality_report,
+    examine,
+    examine_client,
+    verify,
+    verify_notebook,
+)
 from nb2prod.api.running import load_result, run, test
 from nb2prod.api.scoring import score
 from nb2prod.api.signing import sign, verify_signature
@@ -21,6 +29,7 @@ __all__ = [
     "check_client",
     "equality_report",
     "examine",
+    "examine_client",
     "explain",
     "explain_cache",
     "export",

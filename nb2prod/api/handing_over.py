@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from nb2prod import plugins
 from nb2prod.api._pipelines import findings, load_pipeline
-from nb2prod.api.running import load_result, run
+from nb2prod.api.running import load_result, result_of, run
 from nb2prod.core.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from nb2prod.core.finding import Finding
     from nb2prod.core.model_package import ModelPackage
-    from nb2prod.core.pipeline import Pipeline
     from nb2prod.core.ports import Target
-    from nb2prod.core.result import Result
 
 TRACKERS = ("mlflow", "console")
 SHELL = "shell-in-step"
@@ -68,7 +66,9 @@ def package(
         if parameters or texts:
             raise UsageError("a map has its parameters already", fix="start another map with others")
         if prove:
-            raise UsageError("the certificate of a map has the path fresh process only", fix="leave out --prove")
+            from nb2prod.api.certifying import map_ways
+
+            carried["further"] = map_ways(prove, tell)
         return _package_map(path, Path(destination), name, version, register, fallback or "refuse", tell, carried)
     if fallback is not None:
         raise UsageError("a fallback is for the models of a map", where=str(path), fix="leave out --fallback")
@@ -142,7 +142,7 @@ def export(
     there = findings(pipeline)
     refuse_errors(pipeline, there)
     refuse_errors(pipeline, _against(there, chosen, allow_shell), isolated=True)
-    options = {} if run is None else {"run": _run_of(pipeline, Path(run))}
+    options = {} if run is None else {"run": result_of(pipeline, run)}
     return export_pipeline(pipeline, _told(chosen, target, options, allow_shell), Path(destination))
 
 
@@ -152,28 +152,6 @@ def _against(findings: Iterable[Finding], target: Any, allow_shell: bool) -> lis
         return [finding for finding in findings if finding.code in LEFT_BEHIND]
     said = [finding for finding in findings if not (allow_shell and finding.code == SHELL)]
     return [dataclasses.replace(f, isolated=True) if f.code in NOT_IN_FILES else f for f in said]
-
-
-def _run_of(pipeline: Pipeline, folder: Path) -> Result:
-    """The result of a run, which must be one of this notebook as it is now."""
-    import json
-
-    from nb2prod.core.pipeline import Plan
-    from nb2prod.stages.run import PLAN
-    from nb2prod.storage import codec
-
-    result = load_result(folder)
-    try:
-        plan: Plan = codec.build(Plan, json.loads((folder / PLAN).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise StoreError("its plan cannot be read", where=str(folder), fix="name the folder of a run") from error
-    if plan.pipeline.notebook.digest != pipeline.notebook.digest:
-        raise UsageError(
-            f"the run is of another notebook than {pipeline.notebook.path}, or of an earlier state of it",
-            where=str(folder),
-            fix="run the notebook again and name that run",
-        )
-    return result
 
 
 def _told(target: Any, name: str, options: Mapping[str, Any], allow_shell: bool) -> Target:

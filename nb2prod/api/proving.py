@@ -56,14 +56,29 @@ def examine(
     return examine_package(Path(folder), only=paths, other_versions=allow_other_versions, policy=told)
 
 
-def check_client(folder: Path | str, client: Callable[[Any], bytes | str]) -> PathParity:
+def check_client(
+    folder: Path | str, client: Callable[[Any], bytes | str] | str, *, policy: Path | str | None = None
+) -> PathParity:
     """Hold a client against a package's probe set: `client` writes a body for `/invocations` from a frame of one row.
 
-    Raises NotProved, naming row and column, when a row does not arrive as it is, or is not answered as in the notebook.
+    A text names one: `FILE.py:FUNCTION`, or a command that reads a row as JSON and writes the body. Raises NotProved,
+    naming row and column, when a row does not arrive as it is, or is not answered as in the notebook.
     """
-    from nb2prod.stages.verify import examine_client
+    from nb2prod.stages.admission import policy_of
+    from nb2prod.stages.certificate.own_client import client_named
+    from nb2prod.stages.verify import verify_client
 
-    return examine_client(Path(folder), client)
+    chosen = client_named(client) if isinstance(client, str) else client
+    return verify_client(Path(folder), chosen, policy=policy_of(policy))
+
+
+def examine_client(folder: Path | str, client: str, *, policy: Path | str | None = None) -> Examined:
+    """As `check_client` with a text, but what does not hold is in the answer: all of it, by path and row."""
+    from nb2prod.stages import verify as stage
+    from nb2prod.stages.admission import policy_of
+    from nb2prod.stages.certificate.own_client import client_named
+
+    return stage.examine_client(Path(folder), client_named(client), policy=policy_of(policy))
 
 
 def certificate_report(

@@ -11,10 +11,11 @@ from nb2prod.api._checked import checked_before, note_checked
 from nb2prod.api._executors import executor_named
 from nb2prod.api._pipelines import findings, load_pipeline
 from nb2prod.api.resuming import Asked, points_in
-from nb2prod.core.errors import UsageError
+from nb2prod.core.errors import StoreError, UsageError
 from nb2prod.core.result import Result
 
 if TYPE_CHECKING:
+    from nb2prod.core.pipeline import Pipeline
     from nb2prod.core.ports import Engine
     from nb2prod.core.result import TestResult
 
@@ -116,6 +117,29 @@ def load_result(directory: Path | str) -> Result:
     from nb2prod.storage import journal
 
     return fold(journal.read(Path(directory)))
+
+
+def result_of(pipeline: Pipeline, directory: Path | str) -> Result:
+    """The result of a run, which must be one of this notebook as it is now."""
+    import json
+
+    from nb2prod.core.pipeline import Plan
+    from nb2prod.stages.run import PLAN
+    from nb2prod.storage import codec
+
+    folder = Path(directory)
+    result = load_result(folder)
+    try:
+        plan: Plan = codec.build(Plan, json.loads((folder / PLAN).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise StoreError("its plan cannot be read", where=str(folder), fix="name the folder of a run") from error
+    if plan.pipeline.notebook.digest != pipeline.notebook.digest:
+        raise UsageError(
+            f"the run is of another notebook than {pipeline.notebook.path}, or of an earlier state of it",
+            where=str(folder),
+            fix="run the notebook again and name that run",
+        )
+    return result
 
 
 def test(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from nb2prod import plugins
 from nb2prod.api._pipelines import findings
-from nb2prod.api.handing_over import LEFT_BEHIND, _run_of
+from nb2prod.api.handing_over import LEFT_BEHIND
+from nb2prod.api.running import result_of
 from nb2prod.core.errors import UsageError
 from nb2prod.core.notebook import Notebook
 
@@ -125,7 +126,7 @@ def _refuse_without_data(notebook: Notebook, earlier: Origin) -> None:
 
 
 def _result(pipeline: Pipeline, run: Path | str | None) -> Result | None:
-    return None if run is None else _run_of(pipeline, Path(run))
+    return None if run is None else result_of(pipeline, run)
 
 
 def _write_copy(found: Back, output: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,38 +16,50 @@ from nb2prod.cli._words import print_json
 if TYPE_CHECKING:
     from nb2prod.stages.certificate.examine import Examined
 
+CLIENT = "client"  # `stages.certificate.client.PATH`, which loads what serves
 
-def verify_package(
-    source: Path,
-    key: Path | None,
-    paths: tuple[str, ...],
-    other_versions: bool,
-    policy: str | None,
-    output: Path | None,
-    as_json: bool,
-) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What of a package is to be verified: `client` names somebody's own, in place of the certificate's paths."""
+
+    key: Path | None = None
+    paths: tuple[str, ...] = ()
+    other_versions: bool = False
+    policy: str | None = None
+    client: str | None = None
+
+    def __bool__(self) -> bool:
+        return self != Asked()
+
+
+def verify_package(source: Path, asked: Asked, output: Path | None, as_json: bool) -> None:
     """Ends with exit code 5 when the package, a folder or an archive, is not what its certificate says."""
     from nb2prod import api
 
-    with api.package_folder(source, policy) as folder:
-        _verify_folder(folder, key, paths, other_versions, policy, output, as_json)
+    if asked.client is not None and (asked.paths or asked.other_versions):
+        from nb2prod.core.errors import UsageError
+
+        raise UsageError("a client is held against one path", fix="leave out --path and --allow-other-versions")
+    with api.package_folder(source, asked.policy) as folder:
+        _verify_folder(folder, asked, output, as_json)
 
 
-def _verify_folder(
-    folder: Path,
-    key: Path | None,
-    paths: tuple[str, ...],
-    other_versions: bool,
-    policy: str | None,
-    output: Path | None,
-    as_json: bool,
-) -> None:
+def _examined(folder: Path, asked: Asked) -> Examined:
+    from nb2prod import api
+
+    if asked.client is not None:
+        return api.examine_client(folder, asked.client, policy=asked.policy)
+    return api.examine(folder, paths=asked.paths, allow_other_versions=asked.other_versions, policy=asked.policy)
+
+
+def _verify_folder(folder: Path, asked: Asked, output: Path | None, as_json: bool) -> None:
     from nb2prod import api
     from nb2prod.stages import documents
     from nb2prod.storage import files
 
-    signed = {} if key is None else {"signed_by": api.verify_signature(folder, key)}
-    examined = api.examine(folder, paths=paths, allow_other_versions=other_versions, policy=policy)
+    signed = {} if asked.key is None else {"signed_by": api.verify_signature(folder, asked.key)}
+    examined = _examined(folder, asked)
     if output is not None:
         files.write_text(output, api.certificate_report(folder, examined, format="html"))
         click.echo(f"wrote {output}", err=True)
@@ -75,4 +88,7 @@ def _print(folder: Path, examined: Examined) -> None:
         click.echo(f"{click.style('different', fg='red', bold=True)}: {problem.what}")
     if examined.holds:
         status = click.style(examined.found.verdict, fg="green", bold=True)
-        click.echo(f"{status}: {folder} has its files as packed, and every path that was tried answers as certified")
+        told = f"{folder} has its files as packed, and every path that was tried answers as certified"
+        if examined.found.path(CLIENT) is not None:
+            told = f"{folder} has its files as packed, and gets every row from the client as it is"
+        click.echo(f"{status}: {told}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nb2prod.cli._certificate import verify_package
+from nb2prod.cli._certificate import Asked, verify_package
 from nb2prod.cli._words import PATH, as_json, from_file, parameters, policy, print_json, refuse_input, texts
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 @click.option(
     "--allow-other-versions", is_flag=True, help="Of a package: other libraries are no fault while the numbers hold."
 )
+@click.option(
+    "--client", metavar="CLIENT", help="Of a package: a client of your own, FILE.py:FUNCTION or a command, instead."
+)
 @click.option("--timeout", type=click.FloatRange(min=0.01), help="Seconds that one cell may take.")
 @policy
 @as_json
@@ -42,6 +45,7 @@ def verify(
     key: Path | None,
     paths: tuple[str, ...],
     allow_other_versions: bool,
+    client: str | None,
     policy: str | None,
     as_json: bool,
 ) -> None:
@@ -51,13 +55,15 @@ def verify(
     from nb2prod.stages import documents
     from nb2prod.storage import archives, files
 
+    asked = Asked(key, paths, allow_other_versions, policy, client)
     if source.is_dir() or archives.is_archive(source):
         if given or file or kernel or timeout or allow_shell:
             raise UsageError("of a package everything is fixed", fix="leave out the options, or name a notebook")
-        verify_package(source, key, paths, allow_other_versions, policy, output, as_json)
+        verify_package(source, asked, output, as_json)
         return
-    if key is not None or paths or allow_other_versions or policy is not None:
-        raise UsageError("--key, --path, --policy and --allow-other-versions are for a package", fix="leave them out")
+    if asked:
+        what = "--key, --path, --client, --policy and --allow-other-versions"
+        raise UsageError(f"{what} are for a package", fix="leave them out")
     refuse_input(output, [source])
     equality = api.verify_notebook(
         source,

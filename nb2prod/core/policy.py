@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from nb2prod.core.errors import UsageError
-from nb2prod.core.package_contents import NameSeen, PackageContents, Permission
+from nb2prod.core.package_contents import NameSeen, PackageContents
 
 SCHEMA = "nb2prod/policy/1"
 KNOWN = "known"  # the word for nb2prod's own list of types
@@ -275,7 +275,3 @@ def matches(name: str, patterns: Iterable[str]) -> bool:
 def needs_signature(policy: Policy) -> bool:
     """Whether who signed a package makes a difference."""
     return policy.signature == "required" or "signed" in (policy.pickle, policy.code)
-
-
-def permissions_of(contents: PackageContents, kind: str) -> tuple[Permission, ...]:
-    return tuple(permission for permission in contents.permissions if permission.kind == kind)

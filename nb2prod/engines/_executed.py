@@ -16,6 +16,7 @@ from nb2prod.engines._outputs import masked_message, overwritten
 from nb2prod.kernel.step_work import CellWork
 from nb2prod.storage import files
 from nb2prod.storage.notebook_node import NotebookText, from_dict
+from nb2prod.storage.points import Story
 
 LONGEST_STREAM = 10_000_000  # characters of one cell
 MOST_OUTPUTS = 1_000  # of one cell
@@ -78,6 +79,31 @@ class Executed:
             for output in self.cell(work.position).outputs:
                 if output["output_type"] == "execute_result":
                     output["execution_count"] = work.count
+
+    def put_back(self, story: Story, cells: Mapping[int, int]) -> None:
+        """The outputs of cells that ran before the run went on. `cells` says where each of them stands now."""
+        for ran in story.cells:
+            cell = self.cell(cells[ran.position])
+            cell.outputs = [from_dict(output) for output in ran.outputs]
+            cell.execution_count = ran.count
+            if ran.metadata:
+                cell.metadata["papermill"] = from_dict(dict(ran.metadata))
+            self.changed(cells[ran.position])
+        for name, places in story.displays.items():
+            for place, numbers in places.items():
+                outputs = self.cell(cells[int(place)]).outputs
+                self._shown.setdefault(name, []).extend((cells[int(place)], outputs[number]) for number in numbers)
+
+    def displays(self) -> dict[str, dict[str, list[int]]]:
+        """Display name -> position -> which of the cell's outputs: by these names they may be updated later."""
+        found: dict[str, dict[str, list[int]]] = {}
+        for name, places in self._shown.items():
+            for position, output in places:
+                outputs = self.cell(position).outputs
+                number = next((n for n, one in enumerate(outputs) if one is output), None)
+                if number is not None:
+                    found.setdefault(name, {}).setdefault(str(position), []).append(number)
+        return found
 
     def add(self, position: int, said: Mapping[str, Any]) -> None:
         """One output, as nbformat has it; `clear_output` and `update_display_data` as the protocol has them."""

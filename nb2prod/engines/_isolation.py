@@ -12,13 +12,15 @@ from nb2prod.engines._pieces import Piece
 from nb2prod.engines._step_processes import Child
 from nb2prod.engines._values import Values
 from nb2prod.kernel.ambient import RANDOM, WHAT
-from nb2prod.kernel.carry import Kept
+from nb2prod.kernel.parcels import Kept
 from nb2prod.kernel.step_work import Report
 from nb2prod.language.plain import plain
 from nb2prod.language.surroundings import modules
 
 if TYPE_CHECKING:
     from nb2prod.engines._remote import FarChild
+
+    Process = Child | FarChild  # where a piece runs
 
 # imported once, before the first step's process is made: importing them starts no thread that a fork would lose
 PRELOADED = ("numpy", "pandas", "scipy", "sklearn", "matplotlib")
@@ -76,7 +78,7 @@ def lost(message: str) -> str:
 class Host:
     """A process that was kept: for a value that cannot leave it, or (`keeps`) for what it did to its surroundings."""
 
-    child: Child | FarChild
+    child: Process
     report: Report
     owner: str
     order: int

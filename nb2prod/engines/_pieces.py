@@ -17,7 +17,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from nb2prod.core.pipeline import Pipeline, Role
 from nb2prod.kernel.step_work import CellWork
@@ -200,6 +200,21 @@ def _in_queries(tree: ast.Module) -> Iterator[str]:
                 for inner in ast.walk(argument):
                     if isinstance(inner, ast.Constant) and isinstance(inner.value, str):
                         yield from re.findall(r"@(\w+)", inner.value)
+
+
+class Sourced(Protocol):
+    """Anything that has the source of a cell."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def is_test(self) -> bool: ...
+
+
+def may_define(cell: Sourced) -> bool:
+    """Whether the cell may define something whose source a traceback shows later."""
+    return not cell.is_test and any(word in cell.source for word in ("def ", "class ", "lambda"))
 
 
 def only_imported(pieces: tuple[Piece, ...]) -> frozenset[str]:

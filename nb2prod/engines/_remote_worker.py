@@ -28,6 +28,7 @@ from typing import Any
 
 from nb2prod.core.errors import StoreError
 from nb2prod.core.pipeline import Plan
+from nb2prod.engines._cell_clock import CellClock
 from nb2prod.engines._remote_bundle import SMALL, Answer, Around, Bundle
 from nb2prod.engines._step_processes import Child, Nursery, TooLong
 from nb2prod.kernel.probe import PLAN
@@ -97,7 +98,7 @@ def end(visit: str) -> None:
 
 def _heard(child: Child, bundle: Bundle, place: _Place) -> tuple[list[tuple[Any, ...]], str]:
     said: list[tuple[Any, ...]] = []
-    clock = _Clock(bundle.of_cell, bundle.of_step)
+    clock = CellClock(bundle.of_cell, bundle.of_step)
     waiting = 0
     try:
         for message in child.messages(place.local(bundle.work), clock.left):
@@ -129,30 +130,6 @@ def _give_way(waiting: int, *, begins: bool) -> int:
     elif not begins and waiting == 1:
         distributed.rejoin()
     return waiting + (1 if begins else -1)
-
-
-class _Clock:
-    """Each cell's seconds, and those of the step's cells together."""
-
-    def __init__(self, of_cell: float | None, of_step: float | None) -> None:
-        self._of_cell, self._of_step, self._spent = of_cell, of_step, 0.0
-        self.begin()
-
-    def begin(self) -> None:
-        self._began = time.monotonic()
-
-    def wait(self, seconds: float) -> None:
-        self._spent += time.monotonic() - self._began
-        self._began = time.monotonic() + seconds
-
-    def end(self) -> float:
-        seconds = time.monotonic() - self._began
-        self._spent += seconds
-        return seconds
-
-    def left(self) -> float | None:
-        limit = self._of_cell if self._of_step is None else self._of_step - self._spent
-        return None if limit is None else limit - (time.monotonic() - self._began)
 
 
 class _Place:

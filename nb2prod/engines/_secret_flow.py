@@ -11,13 +11,49 @@ A step that is given one of these is not looked into: all that it leaves counts 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from nb2prod.core.pipeline import Plan
 from nb2prod.engines._outputs import written_forms
 from nb2prod.engines._pieces import Piece
+from nb2prod.engines._values import Version
+from nb2prod.kernel.step_work import Report
 from nb2prod.language.plain import plain
 from nb2prod.language.surroundings import is_import
+
+
+class Secrets:
+    """Which names, as which piece left them, may hold a secret; known further with each piece that has run."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._texts = texts(plan)
+        self._held: set[tuple[int, str]] = set()
+
+    def are_given_to(self, piece: Piece, wanted: Mapping[str, Version]) -> bool:
+        if any((version.order, name) in self._held for name, version in wanted.items()):
+            return True
+        return binds_secret(piece, self._plan)
+
+    def are_left_by(self, piece: Piece, report: Report) -> bool:
+        return any((piece.order, name) in self._held for packed in report.parcels for name in packed.names)
+
+    def note(self, piece: Piece, report: Report, *, is_given: bool) -> None:
+        """What a piece left: by where its secrets went, and by what its parcels show."""
+        names = self._reached(piece, report) if is_given else set()
+        if self._texts:
+            names |= {name for packed in report.parcels if self._shows(packed.path) for name in packed.names}
+        self._held |= {(piece.order, name) for name in names}
+
+    def _reached(self, piece: Piece, report: Report) -> set[str]:
+        flowed = None if piece.step else tainted(piece, self._plan)
+        groups = [packed.names for packed in report.parcels if flowed is None or set(packed.names) & flowed]
+        return {name for group in groups for name in group}
+
+    def _shows(self, path: str) -> bool:
+        content = Path(path).read_bytes()
+        return any(text in content for text in self._texts)
 
 
 def secret_names(plan: Plan) -> set[str]:

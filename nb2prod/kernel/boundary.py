@@ -25,8 +25,10 @@ from typing import Any
 from nb2prod.core.pipeline import Plan
 from nb2prod.kernel import ambient, portrait
 from nb2prod.kernel.keep import undisturbed
-from nb2prod.kernel.portrait import CONTAINERS, OTHERS, Blank, Painter
+from nb2prod.kernel.portrait import Blank
 from nb2prod.kernel.portrait_libraries import LIBRARIES
+from nb2prod.kernel.portrait_painter import Painter
+from nb2prod.kernel.portrait_rules import CONTAINERS, OTHERS
 
 OPTION = "boundaries"  # the plan's option that holds what `Wanted` has
 VALUES = "values"

@@ -6,7 +6,6 @@ that fails does not keep the cell's functions from being tested, any other excep
 """
 
 from __future__ import annotations
-import __future__
 
 import ast
 import linecache
@@ -25,6 +24,7 @@ from _pytest.fixtures import FixtureFunctionDefinition
 from nb2prod.core.pipeline import NotebookTest
 from nb2prod.core.result import TestResult
 from nb2prod.language import cell_tests as source_tests
+from nb2prod.language.future import future_flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class CellRun:
     def execute(self) -> None:
         before = dict(self.namespace)
         started = time.perf_counter()
-        flags = _future_flags(self.tree)
+        flags = future_flags(self.tree)
         for statement in self.tree.body:
             checking = source_tests.checks(statement)
             if self.blocking or (checking and self.problem is not None):
@@ -175,12 +175,3 @@ def _readable_asserts(node: pytest.Collector) -> Iterator[None]:
         yield
     finally:
         running.close()
-
-
-def _future_flags(tree: ast.Module) -> int:
-    flags = 0
-    for statement in tree.body:
-        if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
-            for alias in statement.names:
-                flags |= getattr(__future__, alias.name).compiler_flag
-    return flags

@@ -36,6 +36,7 @@ from urllib.parse import quote
 from nb2prod.kernel import ambient, carry, tracked_call
 from nb2prod.kernel.ambient import ENVIRONMENT
 from nb2prod.kernel.local_modules import Watch
+from nb2prod.kernel.parcels import Kept, Parcel
 from nb2prod.storage import points
 from nb2prod.storage.points import Packed, Point
 from nb2prod.storage.store import open_store
@@ -175,7 +176,7 @@ class Points:
         given = {name for name, variable in wanted.secrets if self.namespace.get(name) == self.secrets.get(variable)}
         return bound - {"__builtins__", *wanted.imported} - given
 
-    def _packed(self, wanted: Wanted) -> tuple[list[carry.Parcel], list[carry.Kept]]:
+    def _packed(self, wanted: Wanted) -> tuple[list[Parcel], list[Kept]]:
         names = self._names(wanted)
         live = names if wanted.words is None else names & set(wanted.words)
         while True:
@@ -185,7 +186,7 @@ class Points:
                 return parcels, kept
             live |= more
 
-    def _holding_secrets(self, wanted: Wanted, parcels: Iterable[carry.Parcel]) -> str:
+    def _holding_secrets(self, wanted: Wanted, parcels: Iterable[Parcel]) -> str:
         texts = {name: self.secrets.get(variable, "") for name, variable in wanted.secrets}
         if any(text and len(text) < SHORTEST_SECRET for text in texts.values()):
             return "a secret parameter is too short to be told from other values"

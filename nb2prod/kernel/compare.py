@@ -21,10 +21,11 @@ import numpy as np
 
 from nb2prod.core.equality import Difference
 from nb2prod.kernel import boundary, compare_numbers
+from nb2prod.kernel.compare_words import article, brackets, counted, kind, number, quoted, shown
 from nb2prod.kernel.portrait import ATOMS, Array, Blank, Column, Items, Members, Pairs, Said, Table, Thing
+from nb2prod.kernel.portrait_reading import bytes_of, dtype_of, key_of, numbers_of, rows_of
 from nb2prod.storage.codec import plain
 
-LONGEST = 60  # characters that are shown of one value
 # what scikit-learn measures with a clock and puts beside its results
 TIMES = re.compile(r"(refit_time_|(mean_|std_)?(fit|score)_times?_?)")
 IDENTITY = re.compile(r"\._\w*id")  # scikit-learn's vectorizers remember the id() of their stop words
@@ -147,13 +148,13 @@ class _Walk:
         self.sequence(one.items, other.items, lambda n: f"{path}[{n}]", path)
 
     def pairs(self, one: Pairs, other: Pairs, path: str) -> None:
-        keys, others = [_key(key) for key in one.keys], [_key(key) for key in other.keys]
+        keys, others = [key_of(key) for key in one.keys], [key_of(key) for key in other.keys]
         if keys != others:
             self.keys(keys, others, one, other, path)
         values = dict(zip(others, other.values, strict=True))
         for key, mine, value in zip(keys, one.keys, one.values, strict=True):
             if key in values:
-                self.named(mine, value, values[key], f"{path}[{_label(mine)}]")
+                self.named(mine, value, values[key], f"{path}[{quoted(mine)}]")
 
     def keys(self, keys: list[Any], others: list[Any], one: Pairs, other: Pairs, path: str) -> None:
         there, here = set(keys), set(others)
@@ -162,8 +163,8 @@ class _Walk:
             return
         missing = [mine for mine, key in zip(one.keys, keys, strict=True) if key not in here]
         added = [mine for mine, key in zip(other.keys, others, strict=True) if key not in there]
-        said = [f"{_label(key)} is only in the notebook's" for key in missing[:1]]
-        said += [f"{_label(key)} is only in the isolated steps'" for key in added[:1]]
+        said = [f"{quoted(key)} is only in the notebook's" for key in missing[:1]]
+        said += [f"{quoted(key)} is only in the isolated steps'" for key in added[:1]]
         self.differ(path, one, other, "; ".join(said), len(missing) + len(added))
 
     def named(self, label: Any, one: Any, other: Any, path: str) -> None:
@@ -181,12 +182,12 @@ class _Walk:
 
     def members(self, one: Members, other: Members, path: str) -> None:
         """Whatever the order: items are matched by what they are."""
-        mine, theirs = sorted(map(_key, one.items), key=repr), sorted(map(_key, other.items), key=repr)
+        mine, theirs = sorted(map(key_of, one.items), key=repr), sorted(map(key_of, other.items), key=repr)
         self.items += len(mine)
         if mine == theirs:
             return
-        apart = [item for item in one.items if _key(item) not in set(theirs)]
-        added = [item for item in other.items if _key(item) not in set(mine)]
+        apart = [item for item in one.items if key_of(item) not in set(theirs)]
+        added = [item for item in other.items if key_of(item) not in set(mine)]
         said = [f"{shown(item)} is only in the notebook's" for item in apart[:1]]
         said += [f"{shown(item)} is only in the isolated steps'" for item in added[:1]]
         self.differ(path, one, other, "; ".join(said), max(len(apart) + len(added), 1))
@@ -214,14 +215,14 @@ class _Walk:
     # -- arrays and tables -------------------------------------------------------------------------------------------
 
     def array(self, one: Array, other: Array, path: str, place: Callable[[tuple[int, ...]], str] | None = None) -> None:
-        if _dtype(one) != _dtype(other):
-            self.differ(path, one, other, f"{_dtype(one)} and {_dtype(other)}")
+        if dtype_of(one) != dtype_of(other):
+            self.differ(path, one, other, f"{dtype_of(one)} and {dtype_of(other)}")
         elif one.shape != other.shape:
             self.differ(path, one, other, f"shape {one.shape} and shape {other.shape}")
         else:
             self.items += int(np.prod(one.shape))
             if bytes_of(one) != bytes_of(other):
-                self.numbers(values(one), values(other), place or (lambda where: f"{path}{_brackets(where)}"))
+                self.numbers(numbers_of(one), numbers_of(other), place or (lambda where: f"{path}{brackets(where)}"))
 
     def numbers(self, one: Any, other: Any, place: Callable[[tuple[int, ...]], str]) -> None:
         if one.dtype.names is None:
@@ -248,7 +249,7 @@ class _Walk:
             self.parts(one.values, other.values, path)
 
     def table(self, one: Table, other: Table, path: str) -> None:
-        rows, others = _rows(one), _rows(other)
+        rows, others = rows_of(one), rows_of(other)
         if rows != others:
             self.differ(path, one, other, f"{counted(rows, 'row')} and {counted(others, 'row')}")
             return
@@ -260,22 +261,22 @@ class _Walk:
             for level, (mine, theirs) in enumerate(zip(one.columns, other.columns, strict=False)):
                 self.parts(mine, theirs, path if len(one.columns) == 1 else f"{path} (level {level})")
             return
-        theirs_by = dict(zip(map(_key, other.labels), other.columns, strict=True))
+        theirs_by = dict(zip(map(key_of, other.labels), other.columns, strict=True))
         for label, mine in zip(one.labels, one.columns, strict=True):
-            if _key(label) in theirs_by:
-                self.named(label, mine, theirs_by[_key(label)], f"{path}[{_label(label)}]")
+            if key_of(label) in theirs_by:
+                self.named(label, mine, theirs_by[key_of(label)], f"{path}[{quoted(label)}]")
 
     def labels(self, one: Table, other: Table, path: str) -> None:
-        mine, theirs = [_key(label) for label in one.labels], [_key(label) for label in other.labels]
+        mine, theirs = [key_of(label) for label in one.labels], [key_of(label) for label in other.labels]
         if mine == theirs:
             return
         if sorted(map(repr, mine)) == sorted(map(repr, theirs)):
             self.differ(path, one, other, "the columns are in another order")
             return
-        only = [label for label in one.labels if _key(label) not in theirs]
-        added = [label for label in other.labels if _key(label) not in mine]
-        said = [f"column {_label(label)} is only in the notebook's" for label in only[:1]]
-        said += [f"column {_label(label)} is only in the isolated steps'" for label in added[:1]]
+        only = [label for label in one.labels if key_of(label) not in theirs]
+        added = [label for label in other.labels if key_of(label) not in mine]
+        said = [f"column {quoted(label)} is only in the notebook's" for label in only[:1]]
+        said += [f"column {quoted(label)} is only in the isolated steps'" for label in added[:1]]
         self.differ(path, one, other, "; ".join(said), len(only) + len(added))
 
 
@@ -289,37 +290,6 @@ WALKS: Mapping[type, Callable[[_Walk, Any, Any, str], None]] = {
     Column: _Walk.column,
     Table: _Walk.table,
 }
-
-
-# -- looking at portraits --------------------------------------------------------------------------------------------
-
-
-def values(portrait: Array) -> Any:
-    """The numbers as numpy has them."""
-    return np.frombuffer(bytes_of(portrait), dtype=np.dtype(_descr(portrait.dtype))).reshape(portrait.shape)
-
-
-def bytes_of(portrait: Array) -> Any:
-    content = portrait.content
-    return content.raw() if hasattr(content, "raw") else content
-
-
-def _descr(dtype: Any) -> Any:
-    """Descriptions of fields are tuples; JSON and lists do not matter, but numpy insists."""
-    return [tuple(part) for part in dtype] if isinstance(dtype, list) else dtype
-
-
-def _dtype(portrait: Array) -> str:
-    return str(np.dtype(_descr(portrait.dtype)))
-
-
-def _rows(table: Table) -> int:
-    column = table.columns[0].values if table.columns else None
-    if isinstance(column, Array):
-        return int(column.shape[0]) if column.shape else 0
-    if isinstance(column, Items):
-        return len(column.items)
-    return _rows(table.index) if isinstance(table.index, Table) else 0
 
 
 def _are_addresses(one: Any, other: Any) -> bool:
@@ -336,73 +306,8 @@ def _all_floats(items: list[Any]) -> bool:
     return set(map(type, items)) == {float}
 
 
-def _key(portrait: Any) -> Any:
-    """Something that equals for equal portraits, and can be looked up."""
-    if type(portrait) in ATOMS:
-        return ("NaN",) if portrait != portrait else (type(portrait).__name__, portrait)
-    if isinstance(portrait, Said):
-        return portrait.kind, portrait.text
-    if isinstance(portrait, Array):
-        return portrait.kind, _dtype(portrait), portrait.shape, bytes(bytes_of(portrait))
-    if isinstance(portrait, Items):
-        return (portrait.kind, *map(_key, portrait.items))
-    if isinstance(portrait, Members):
-        return portrait.kind, frozenset(map(_key, portrait.items))
-    if isinstance(portrait, Thing):
-        return (portrait.kind, *((name, _key(part)) for name, part in portrait.parts.items()))
-    if isinstance(portrait, Pairs):
-        return (portrait.kind, *zip(map(_key, portrait.keys), map(_key, portrait.values), strict=True))
-    return (type(portrait).__name__, getattr(portrait, "reason", ""))
-
-
 def _in_field(place: Callable[[tuple[int, ...]], str], name: str) -> Callable[[tuple[int, ...]], str]:
     return lambda where: f'{place(where)}["{name}"]'
-
-
-def _brackets(where: Iterable[int]) -> str:
-    text = ", ".join(map(str, where))
-    return f"[{text}]" if text else ""
-
-
-def _label(label: Any) -> str:
-    return json.dumps(label, ensure_ascii=False) if isinstance(label, str) else shown(label)
-
-
-def kind(portrait: Any) -> str:
-    return str(getattr(portrait, "kind", type(portrait).__name__ if type(portrait) in ATOMS else "value"))
-
-
-def article(name: str) -> str:
-    return name if name.startswith(("a ", "an ")) else f"{'an' if name[:1] in 'aeiouAEIOU' else 'a'} {name}"
-
-
-def counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def number(value: Any) -> str:
-    """A number as Python writes it, with all digits that tell it from its neighbours."""
-    item = value.item() if hasattr(value, "item") and value.dtype.kind not in "mM" else value
-    return repr(item) if isinstance(item, float | int | complex | str | bytes) else str(item)
-
-
-def shown(portrait: Any) -> str:
-    """A few words that say what a value is."""
-    if type(portrait) in ATOMS:
-        text = repr(portrait)
-    elif isinstance(portrait, Said):
-        text = portrait.text
-    elif isinstance(portrait, Array) and not portrait.shape:
-        text = number(values(portrait)[()])
-    elif isinstance(portrait, Items):
-        text = f"a {portrait.kind} of {counted(len(portrait.items), 'item')}"
-    elif isinstance(portrait, Blank):
-        text = portrait.reason
-    elif isinstance(portrait, Thing | Table | Pairs | Members | Array):
-        text = article(portrait.kind)
-    else:
-        text = "a column"
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 # -- as a program ----------------------------------------------------------------------------------------------------

@@ -13,9 +13,6 @@ looked up and kept below `steps/STEP/`:
 Keeping leaves no trace in the notebook: the random streams of `random` and `numpy.random` go on as if nothing had
 happened, names stay bound as they are, and a model with code of the notebook's predicts as a copy of itself. Libraries
 are used only when the notebook has imported them.
-
-A metric that is NaN or infinite is kept as it is, with a warning: it says something. A metric that is True or False is
-refused: whether 1.0 is meant is for the author to say.
 """
 
 from __future__ import annotations
@@ -24,7 +21,6 @@ import contextlib
 import copy
 import io
 import logging
-import numbers
 import platform
 import random
 import sys
@@ -37,6 +33,7 @@ from nb2prod.core.events import ArtifactKept, DatasetRead, Event, MetricMeasured
 from nb2prod.core.pipeline import Pipeline, Step
 from nb2prod.core.result import Artifact, ArtifactKind, Dataset
 from nb2prod.kernel import asking, figures, pickling, probe_rows, truths
+from nb2prod.kernel.keepable import CannotKeep, Namespace, looked_up, number_of, refuse_unfitted
 from nb2prod.storage import artifacts, codec, requirements
 from nb2prod.storage.asking import Asked, CannotAsk, classes_of, columns_of_fit
 from nb2prod.storage.digests import CannotDigest, columns_of, digest, is_table, rows_of
@@ -44,23 +41,6 @@ from nb2prod.storage.files import digest_of, write_bytes, write_text
 from nb2prod.storage.model_formats import type_name
 
 logger = logging.getLogger(__name__)
-Namespace = Mapping[str, Any]
-
-
-class CannotKeep(Exception):
-    """A tagged value is not there, or not usable: which, why and what to do.
-
-    `events` are those of the same step that came before: what was kept is kept.
-    """
-
-    def __init__(self, name: str, message: str, fix: str = "", events: tuple[Event, ...] = ()) -> None:
-        super().__init__(message)
-        self.name = name
-        self.message = f"{message}; fix: {fix}" if fix else message
-        self.events = events
-
-    def __str__(self) -> str:
-        return self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,87 +248,12 @@ def undisturbed() -> Iterator[None]:
             numpy_random.set_state(others)
 
 
-def looked_up(name: str, what: str, namespace: Namespace) -> Any:
-    if name not in namespace:
-        raise CannotKeep(
-            name, f"{what} {name} is not there after its step", f"bind {name} in the step, or correct the tag"
-        )
-    return namespace[name]
-
-
-def number_of(name: str, value: Any) -> float:
-    """A metric's value as a float."""
-    if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
-        value = value.item()
-    if isinstance(value, bool):
-        raise CannotKeep(
-            name, f"metric {name} is {value}, not a number", f"{name} = float({name}) if 0 and 1 are meant"
-        )
-    if not isinstance(value, numbers.Real):
-        raise CannotKeep(
-            name, f"metric {name} is a {type(value).__name__}, not a number", "tag a name bound to a number"
-        )
-    try:
-        number = float(value)
-    except OverflowError as error:
-        raise CannotKeep(name, f"metric {name} is too large for a float") from error
-    if number != number or number in (float("inf"), float("-inf")):
-        logger.warning("metric %s is %s", name, number)
-    return number
-
-
 def _dataset(name: str, step: str, value: Any) -> Dataset | None:
     try:
         return Dataset(name, step, digest(value), rows_of(value), columns_of(value))
     except CannotDigest as error:
         logger.warning("the data %s, which step %s reads, has no digest: %s", name, step, error)
         return None
-
-
-def refuse_useless(name: str, model: Any) -> None:
-    """A model must have `predict`; one of scikit-learn must be fitted."""
-    refuse_unfitted(name, model)
-    if not callable(getattr(model, "predict", None)):
-        kind = type(model).__name__
-        raise CannotKeep(name, f"model {name} is a {kind}, which has no predict", "tag an object with a method predict")
-
-
-def refuse_unfitted(name: str, model: Any) -> None:
-    """What of scikit-learn is in the model, or in the pair, list or dictionary that it is, must be fitted."""
-    if isinstance(model, type):
-        raise CannotKeep(
-            name, f"model {name} is the class {model.__name__}, not a fitted model", "tag what fit returned"
-        )
-    if isinstance(model, list | tuple | dict):
-        named = model.items() if isinstance(model, dict) else enumerate(model)
-        for key, part in named:
-            if not isinstance(part, type):
-                refuse_unfitted(f"{name}[{key!r}]", part)
-        return
-    validation = sys.modules.get("sklearn.utils.validation")
-    last = _last_estimator(model)
-    if validation is None or not type(last).__module__.startswith("sklearn."):
-        return
-    if not hasattr(last, "fit") or _needs_no_fit(last):
-        return
-    try:
-        validation.check_is_fitted(last)
-    except sys.modules["sklearn.exceptions"].NotFittedError as error:
-        raise CannotKeep(name, f"model {name} is not fitted", f"call {name}.fit(…) in the step") from error
-
-
-def _needs_no_fit(estimator: Any) -> bool:
-    """Such as a HashingVectorizer: scikit-learn says so of it."""
-    utils = sys.modules.get("sklearn.utils")
-    return utils is not None and hasattr(utils, "get_tags") and not utils.get_tags(estimator).requires_fit
-
-
-def _last_estimator(model: Any) -> Any:
-    """What must be fitted in a pipeline is its last step; a class of the notebook keeps what it learnt as it likes."""
-    steps = getattr(model, "steps", None)
-    if type(model).__module__ == "sklearn.pipeline" and steps:
-        return model if steps[-1][1] in (None, "passthrough") else _last_estimator(steps[-1][1])
-    return model
 
 
 def _copied(model: Any) -> Any:

@@ -6,7 +6,6 @@ to keep, so that what a cell shows goes nowhere, and only what it prints is kept
 """
 
 from __future__ import annotations
-import __future__
 
 import ast
 import inspect
@@ -19,6 +18,7 @@ from typing import Any
 
 from nb2prod.core.pipeline import Parameter
 from nb2prod.kernel.map_job import Job, JobCell
+from nb2prod.language.future import future_flags
 
 Namespace = dict[str, Any]
 
@@ -52,7 +52,7 @@ def compile_cells(job: Job, cells: Sequence[JobCell]) -> list[Compiled]:
             continue
         source = executable(cell.source)
         tree = ast.parse(source, filename_of(cell))
-        flags |= _future_flags(tree)
+        flags |= future_flags(tree)
         if cell.sort == "parameters":
             tree = _without_rows(tree, job)
         lines = source.splitlines(keepends=True)
@@ -81,15 +81,6 @@ def _without_magics(source: str) -> str:
     above = len(source) - len(source.lstrip("\n"))
     transformed: str = TransformerManager().transform_cell(source[above:])
     return "\n" * above + transformed
-
-
-def _future_flags(tree: ast.Module) -> int:
-    flags = 0
-    for statement in tree.body:
-        if isinstance(statement, ast.ImportFrom) and statement.module == "__future__":
-            for alias in statement.names:
-                flags |= getattr(__future__, alias.name).compiler_flag
-    return flags
 
 
 def _without_rows(tree: ast.Module, job: Job) -> ast.Module:

@@ -18,7 +18,7 @@ from typing import Any
 from nb2prod.core.mapping import Item, ItemResult, ItemStatus
 from nb2prod.core.pipeline import Parameter
 from nb2prod.core.result import TestResult
-from nb2prod.kernel import keep, map_tests, pickling
+from nb2prod.kernel import keep, keepable, map_tests, pickling
 from nb2prod.kernel.map_cells import Compiled, Namespace, close_figures, execute
 from nb2prod.kernel.map_job import Job, JobCell
 from nb2prod.kernel.map_tries import NotTried, Say, Tries
@@ -132,7 +132,7 @@ def _trouble(
                 return failure(error, compiled)
         try:
             _keep(job, cell, namespace, kept)
-        except keep.CannotKeep as refused:
+        except keepable.CannotKeep as refused:
             return Trouble("failed", refused.message, cell.step or None, cell.index)
     test = kept.failed_test
     if test is None:
@@ -185,20 +185,20 @@ def _keep(job: Job, cell: JobCell, namespace: Namespace, kept: _Kept) -> None:
         return
     with keep.undisturbed():
         for name in cell.metrics:
-            kept.metrics[name] = keep.number_of(name, keep.looked_up(name, "metric", namespace))
+            kept.metrics[name] = keepable.number_of(name, keepable.looked_up(name, "metric", namespace))
         if cell.example is not None:
-            kept.example = keep.looked_up(cell.example, "example", namespace)
+            kept.example = keepable.looked_up(cell.example, "example", namespace)
         if cell.model is not None:
-            kept.model = keep.looked_up(cell.model, "model", namespace)
+            kept.model = keepable.looked_up(cell.model, "model", namespace)
             kept.pickled = _pickled(job, cell.model, kept.model, namespace)
 
 
 def _pickled(job: Job, name: str, model: Any, namespace: Namespace) -> pickling.Pickled:
-    keep.refuse_useless(name, model)
+    keepable.refuse_useless(name, model)
     try:
         return pickling.dump(model, name, job.module, namespace)
     except pickling.CannotPickle as error:
-        raise keep.CannotKeep(name, error.what, error.fix) from error
+        raise keepable.CannotKeep(name, error.what, error.fix) from error
 
 
 def _content(kept: _Kept) -> bytes | None:

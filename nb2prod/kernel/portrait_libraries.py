@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from nb2prod.kernel.portrait import Array, Column, Items, Painter, Rule, Said, Table, Thing, kind_of, plain_parts
+from nb2prod.kernel.portrait import Array, Column, Items, Said, Table, Thing, kind_of
+from nb2prod.kernel.portrait_painter import Painter, Rule, plain_parts
 
 DATED = "mM"
 

@@ -18,7 +18,8 @@ from nb2prod.core.events import ArtifactKept, Event, ParametersComputed, Resourc
 from nb2prod.core.pipeline import Plan
 from nb2prod.core.result import TestResult
 from nb2prod.kernel import ambient, boundary, checkpoint, hold, tracked_call, usage
-from nb2prod.kernel.keep import CannotKeep, Keeper, undisturbed
+from nb2prod.kernel.keep import Keeper, undisturbed
+from nb2prod.kernel.keepable import CannotKeep
 from nb2prod.language.parameter_types import source_of
 from nb2prod.language.plain import plain as plain_cell
 from nb2prod.storage import codec, journal

@@ -26,8 +26,9 @@ from typing import Any
 
 from nb2prod.core.events import ArtifactKept, Event
 from nb2prod.kernel import ambient, boundary, carry, carry_arrays, on_cluster, probe, step_shell, watching
-from nb2prod.kernel.keep import CannotKeep
+from nb2prod.kernel.keepable import CannotKeep
 from nb2prod.kernel.local_modules import Watch
+from nb2prod.kernel.parcels import Kept, Parcel
 from nb2prod.kernel.step_work import CellWork, Packed, Report, Work
 from nb2prod.language.plain import plain
 from nb2prod.storage import files, journal
@@ -283,7 +284,7 @@ class _Process:
             seen=self._seen(wanted, [*parcels, *around]) if wanted.watched else None,
         )
 
-    def _seen(self, wanted: Work, parcels: Sequence[carry.Parcel]) -> watching.Seen:
+    def _seen(self, wanted: Work, parcels: Sequence[Parcel]) -> watching.Seen:
         assert self.watch is not None
         code = "\n".join((*(cell.source for cell in wanted.cells), *(source for _, source in wanted.sources)))
         seen = watching.seen(self.watch.is_local, code)
@@ -302,7 +303,7 @@ class _Process:
         made = (names - wanted.imported) | promised | streams
         boundary.write(self.probe.plan, position, wanted.step, self.namespace, made, handed)
 
-    def _unseen(self, wanted: Work) -> list[carry.Kept]:
+    def _unseen(self, wanted: Work) -> list[Kept]:
         """What the work did to its process that no value shows."""
         self.keeps = self.keeps or wanted.keeps
         if not self.keeps and user_threads(self.namespace):
@@ -311,7 +312,7 @@ class _Process:
             self.keeps = f"changes what the module {modules[0]} keeps"
         if not self.keeps and _open_figures():
             self.keeps = "has a figure of pyplot open"
-        return [carry.Kept("", self.keeps, "which another process would not know")] if self.keeps else []
+        return [Kept("", self.keeps, "which another process would not know")] if self.keeps else []
 
     def _names(self, wanted: Work) -> set[str]:
         """The names that the notebook has bound here."""
@@ -321,7 +322,7 @@ class _Process:
 
     def _packed(
         self, wanted: Work, names: set[str], fresh: set[str], delivered: set[str]
-    ) -> tuple[list[carry.Parcel], list[carry.Kept], set[str]]:
+    ) -> tuple[list[Parcel], list[Kept], set[str]]:
         """Parcels of all that is new, or shares something with what is new, and may be read later; and what is not in.
 
         Also of what was delivered: a piece that runs at the same time may have tied something else to it.
@@ -357,7 +358,7 @@ def _is_history(name: str) -> bool:
     )
 
 
-def _written(parcel: carry.Parcel, folder: Path) -> Packed:
+def _written(parcel: Parcel, folder: Path) -> Packed:
     digest = parcel.digest
     path = folder / f"{digest}.pkl"
     if not path.exists():

@@ -26,10 +26,29 @@ NO_INPUT = "raw_input was called, but this frontend does not support input reque
 
 def open_shell(listener: Listener, colors: str = "nocolor") -> Any:
     """The shell of this process, with a namespace of its own that is the module `__main__`."""
+    from traitlets.config import Config
+
+    kind, hook, publisher = _classes(listener)
+    settings = Config()
+    settings.HistoryManager.enabled = False
+    settings.InteractiveShell.colors = colors
+    settings.InteractiveShell.history_load_length = 0
+    module = types.ModuleType("__main__")
+    shell = kind.instance(config=settings, user_module=module, displayhook_class=hook, display_pub_class=publisher)
+    sys.modules["__main__"] = module
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    module.__dict__.setdefault("display", _display())
+    _refuse_input()
+    _as_in_jupyter(shell)
+    return shell
+
+
+def _classes(listener: Listener) -> tuple[Any, Any, Any]:
+    """A shell, what shows the value of a last line, and what `display(…)` shows: all of it goes to the listener."""
     from IPython.core.displayhook import DisplayHook
     from IPython.core.displaypub import DisplayPublisher
     from IPython.core.interactiveshell import InteractiveShell
-    from traitlets.config import Config
 
     class Hook(DisplayHook):  # type: ignore[misc]  # IPython is followed no further
         """The value of a cell's last line."""
@@ -68,19 +87,7 @@ def open_shell(listener: Listener, colors: str = "nocolor") -> Any:
             sys.stderr.flush()
             listener({"output_type": "error", "ename": str(kind.__name__), "evalue": str(value), "traceback": trace})
 
-    settings = Config()
-    settings.HistoryManager.enabled = False
-    settings.InteractiveShell.colors = colors
-    settings.InteractiveShell.history_load_length = 0
-    module = types.ModuleType("__main__")
-    shell = Shell.instance(config=settings, user_module=module, displayhook_class=Hook, display_pub_class=Publisher)
-    sys.modules["__main__"] = module
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    module.__dict__.setdefault("display", _display())
-    _refuse_input()
-    _as_in_jupyter(shell)
-    return shell
+    return Shell, Hook, Publisher
 
 
 def _as_in_jupyter(shell: Any) -> None:

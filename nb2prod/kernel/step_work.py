@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from nb2prod.kernel.carry import Kept
+from nb2prod.kernel.parcels import Kept
 from nb2prod.kernel.watching import Seen
 
 

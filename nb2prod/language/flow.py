@@ -11,7 +11,8 @@ import ast
 from collections.abc import Callable, Iterable, Sequence
 
 from nb2prod.language.aliases import NOTHING, Memory, Thing, Things, in_order, joined
-from nb2prod.language.calls import ROUNDS, Calls, Given
+from nb2prod.language.calls import ROUNDS, Calls
+from nb2prod.language.library_calls import Given
 from nb2prod.language.scopes import free, targets_of
 from nb2prod.language.uses import KEEPS_NO_NAMES, BindingKind, BindUse, Function
 from nb2prod.language.values import Frame

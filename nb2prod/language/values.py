@@ -285,7 +285,7 @@ class Values(ast.NodeVisitor, ABC):
         return things
 
     @abstractmethod
-    def iterated(self, things: Things, node: ast.AST) -> Things:
+    def iterated(self, things: Things, node: ast.AST, *, advances: bool = False) -> Things:
         """What a loop over `things` hands out; see `calls`."""
 
     def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> Things:

@@ -31,7 +31,8 @@ from nb2prod.language import cell_tests, dialects, module, parameters, python2, 
 from nb2prod.language.names import functions_of
 from nb2prod.language.parameter_types import NotStatic, enums_of
 from nb2prod.language.plain import PlainCell, plain
-from nb2prod.stages.versions import Versions, versions
+from nb2prod.stages.versioning.table import Versions
+from nb2prod.stages.versions import versions
 
 NONE: stars.Names = {}
 

@@ -7,6 +7,7 @@ Where that matters, compare the digest with one that was kept elsewhere.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,10 +19,10 @@ from nb2prod.core.parity import ONNX, brief
 from nb2prod.core.policy import Policy
 from nb2prod.stages import admission, proof
 from nb2prod.stages.certificate import probe
-from nb2prod.stages.certificate.certify import differs
-from nb2prod.stages.certificate.client import Client, check_client
+from nb2prod.stages.certificate.certify import first_difference
+from nb2prod.stages.certificate.client import PATH, Client, check_client, differs
 from nb2prod.stages.certificate.elsewhere import batch
-from nb2prod.stages.certificate.examine import Examined, examine
+from nb2prod.stages.certificate.examine import Examined, Problem, examine
 from nb2prod.stages.certificate.papers import PARITY
 from nb2prod.stages.certificate.paths import Evidence
 from nb2prod.stages.model_folder import EXAMPLE, PREDICTIONS
@@ -56,16 +57,26 @@ def examine_package(
         return _examined(checked, only, other_versions)
 
 
-def examine_client(folder: Path, client: Client, *, policy: Policy | None = None) -> PathParity:
-    """The path of somebody's own client. Raises NotProved when it does not hold."""
+def examine_client(folder: Path, client: Client, *, policy: Policy | None = None) -> Examined:
+    """The path of somebody's own client, alone; the certificate's other paths are not tried."""
     with admission.admitted(folder, policy) as checked, proof.mlflow_settings():
         package, stated = _stated(checked)
         runtime = "onnx" if stated.path(ONNX) is not None else "mlflow"
         with proof.Prover(package.requirements if runtime == "mlflow" else None) as prover:
             path = check_client(prover, _evidence(checked), runtime, client)
-    if not path.holds:
-        raise NotProved(differs(path), where=str(folder), fix="send every value with all its digits, in its own type")
-    return path
+    found = dataclasses.replace(stated, verdict=path.verdict, paths=(path,), left_out=())
+    first = first_difference(path)
+    problems = () if path.holds else (Problem(PATH, differs(path), first.row if first is not None else None),)
+    return Examined(stated, found, problems)
+
+
+def verify_client(folder: Path, client: Client, *, policy: Policy | None = None) -> PathParity:
+    """The same; raises NotProved, naming row and column, when it does not hold."""
+    examined = examine_client(folder, client, policy=policy)
+    for problem in examined.problems:
+        fix = "send every value with all its digits; in Python json.dumps of frame.to_dict does"
+        raise NotProved(problem.what, where=str(folder), fix=fix)
+    return examined.found.paths[0]
 
 
 def _examined(folder: Path, only: Iterable[str], other_versions: bool) -> Examined:

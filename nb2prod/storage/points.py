@@ -24,7 +24,7 @@ from nb2prod.core.events import Event
 from nb2prod.storage import codec, journal
 from nb2prod.storage.store import Store, open_store
 
-FORMAT = 1
+FORMAT = 2
 RUNS = "runs/"
 KEPT_RUNS = 3  # of one notebook: who wants to go on from an earlier one has its results, and runs it anew
 

@@ -25,7 +25,7 @@ from nb2prod.storage import codec, points
 from nb2prod.storage.owner import is_gone
 from nb2prod.storage.store import LocalStore, Store
 
-FORMAT = 2
+FORMAT = 3
 ENTRIES, LAST, USES, UNDER_WAY = "cache/entries/", "cache/last/", "cache/uses", "cache/under-way/"
 LIMIT_VARIABLE = "NB2PROD_STORE_LIMIT"
 LIMIT = 10_000_000_000

@@ -128,19 +128,6 @@ class LocalStore:
                 partial.write_bytes(content)
         return digest
 
-    def put_file(self, path: Path) -> str:
-        """Keep a file's content without having it in memory."""
-        digest = files.digest_of(path)
-        place = self.place(digest)
-        if self._is_whole(place, path.stat().st_size):
-            self.touch(digest)
-        else:
-            import shutil
-
-            with self._writing(place) as partial:
-                shutil.copyfile(path, partial)
-        return digest
-
     def get(self, digest: str) -> bytes:
         path = self.place(digest)
         try:

@@ -33,7 +33,8 @@ from nb2prod.storage import mlflow_store
 from nb2prod.storage.files import write_text
 from nb2prod.trackers import _map_words as map_words
 from nb2prod.trackers import _mlflow_words as words
-from nb2prod.trackers import mlflow as telling
+from nb2prod.trackers._mlflow_calls import FAILURE_TAG, impatient, one_line, params_of
+from nb2prod.trackers._mlflow_own_calls import experiment_of
 
 PLACE = "mlflow.json"  # in the run's folder: where MLflow was told of it
 ITEM_TAG = "nb2prod.item"
@@ -169,7 +170,7 @@ class MapTracker:
 
     def _created(self, client: Any, started: RunStarted) -> Any:
         plan = self._map
-        experiment = telling.experiment_of(client, plan)
+        experiment = experiment_of(client, plan)
         mlflow_store.close_orphans(client, experiment.experiment_id)
         tags = {**words.shared_tags(started), **words.git_tags(plan.pipeline.notebook.path), **map_words.map_tags(plan)}
         run = client.create_run(experiment.experiment_id, tags={**tags, words.NAME_TAG: plan.run})
@@ -186,12 +187,12 @@ class MapTracker:
         return {_NO_NAME.sub("_", name): text for name, text in texts.items()}
 
     def _finish(self, place: _Place, seen: MapReport, finished: bool) -> None:
-        place.client.log_batch(place.run_id, params=telling.params_of(self._texts(self._fixed)))
+        place.client.log_batch(place.run_id, params=params_of(self._texts(self._fixed)))
         self._log_numbers(place, seen)
         self._log_files(place)
         status, failure = map_words.ending(seen.summary, seen.judgements, finished)
         if failure:
-            place.client.set_tag(place.run_id, telling.FAILURE_TAG, failure)
+            place.client.set_tag(place.run_id, FAILURE_TAG, failure)
         place.client.set_terminated(place.run_id, status)
 
     def _log_numbers(self, place: _Place, seen: MapReport) -> None:
@@ -240,7 +241,7 @@ class MapTracker:
         place.client.log_batch(
             run_id,
             metrics=[Metric(name, value, now, 0) for name, value in values.items() if not math.isinf(value)],
-            params=telling.params_of(self._texts({**result.given, **result.key})),
+            params=params_of(self._texts({**result.given, **result.key})),
             tags=[RunTag(name, text) for name, text in infinite.items()],
         )
 
@@ -251,10 +252,10 @@ class MapTracker:
         if self._silent:
             return None
         try:
-            with telling.impatient():
+            with impatient():
                 return call(*arguments)
         except Exception as error:  # noqa: BLE001 - a client raises whatever its transport raises, and the map goes on
-            reason = telling.one_line(error)
+            reason = one_line(error)
             if self._place is not None and getattr(error, "error_code", "") == "INVALID_PARAMETER_VALUE":
                 if reason not in self._refused:
                     self._refused.add(reason)
@@ -325,8 +326,8 @@ def _reopened(client: Any, before: Mapping[str, str], owner: str) -> Any:
     if run.info.lifecycle_stage != "active":
         return None
     client.set_tag(run.info.run_id, mlflow_store.OWNER_TAG, owner)
-    if telling.FAILURE_TAG in run.data.tags:
-        client.delete_tag(run.info.run_id, telling.FAILURE_TAG)
+    if FAILURE_TAG in run.data.tags:
+        client.delete_tag(run.info.run_id, FAILURE_TAG)
     client.update_run(run.info.run_id, status="RUNNING")
     return run
 

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from nb2prod import api
 from nb2prod.core.errors import FindingsError
+from nb2prod.engines import steps as engine
+from nb2prod.engines._step_processes import Nursery
 from tests.notebook_maker import write_notebook
 
 NAMES = ("a", "b", "c")
@@ -77,9 +83,46 @@ def linear(cells: list[str], folder: Path) -> str | None:
     return out.getvalue()
 
 
+class Borrowed:
+    """A nursery that outlives the run that it was made for."""
+
+    def __init__(self, nursery: Nursery) -> None:
+        self._nursery = nursery
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._nursery, name)
+
+    def close(self) -> None:
+        self._nursery.kill_all()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where all notebooks run. One nursery makes the processes of all: to start one takes longer than to run them."""
+    lent: dict[str, Nursery] = {}
+    known: list[tuple[Any, ...]] = []
+
+    def lend(*how: Any) -> Borrowed:
+        known.append(how)
+        assert how == known[0], "the same interpreter, folder, environment and libraries"
+        return Borrowed(lent.get("nursery") or lent.setdefault("nursery", Nursery(*how)))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "Nursery", lend)
+        yield tmp_path_factory.mktemp("notebooks")
+    for nursery in lent.values():
+        nursery.close()
+
+
+def emptied(folder: Path) -> Path:
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return folder
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-@given(program)
-def test_isolated_steps_print_what_the_notebook_prints(steps: list[tuple[str, str]]) -> None:
+@given(steps=program)
+def test_isolated_steps_print_what_the_notebook_prints(place: Path, steps: list[tuple[str, str]]) -> None:
     cells = [
         f"import random; random.seed(1)\n{FIRST}",
         *(f"{source}\nprint({n})" for n, (_, source) in enumerate(steps)),
@@ -87,15 +130,15 @@ def test_isolated_steps_print_what_the_notebook_prints(steps: list[tuple[str, st
     cells = [SHOW, *cells, LAST]
     # one step a cell: of steps that come back a notebook may be refused, and that is tested elsewhere
     tags = ["functions", "step:first", *(f"step:{name}{n}" for n, (name, _) in enumerate(steps)), "step:last"]
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+    with tempfile.TemporaryDirectory() as one:
         expected = linear(cells, Path(one))
-        assume(expected is not None)
-        notebook = write_notebook(Path(other) / "n.ipynb", list(zip(tags, cells, strict=True)))
-        try:
-            result = api.run(notebook, engine="steps", trackers=(), runs=Path(other) / "runs")
-        except FindingsError as refused:
-            raise AssertionError(f"refused: {refused}") from refused
-        assert result.failure is None, result.failure
-        node = nbformat.read(result.notebook, as_version=4)
-        outputs = [o.text for c in node.cells for o in c.get("outputs", []) if o.get("name") == "stdout"]
-        assert "".join(outputs) == expected
+    assume(expected is not None)
+    notebook = write_notebook(emptied(place) / "n.ipynb", list(zip(tags, cells, strict=True)))
+    try:
+        result = api.run(notebook, engine="steps", trackers=(), runs=place / "runs")
+    except FindingsError as refused:
+        raise AssertionError(f"refused: {refused}") from refused
+    assert result.failure is None, result.failure
+    executed = nbformat.read(result.notebook, as_version=4)
+    outputs = [o.text for c in executed.cells for o in c.get("outputs", []) if o.get("name") == "stdout"]
+    assert "".join(outputs) == expected

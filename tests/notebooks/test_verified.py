@@ -34,8 +34,12 @@ def suggested(name: str, folder: Path) -> Equality:
 
 @pytest.fixture(scope="module")
 def proofs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Equality]]]:
-    """One after the other, while the first ones are looked at: each runs its notebook at least twice."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
+    """One after the other, while the first ones are looked at: each runs its notebook at least twice.
+
+    With one thread for sums: on a busy machine, threads that wait for each other take twice as long.
+    """
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(max_workers=1) as pool:
+        patch.setenv("OMP_NUM_THREADS", "1")
         asked = {name: pool.submit(verified, HERE / name) for name in NAMES}
         for name in SUGGESTED:
             asked[f"untagged/{name}"] = pool.submit(suggested, name, tmp_path_factory.mktemp("suggested"))

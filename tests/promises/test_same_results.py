@@ -26,6 +26,12 @@ OTHER = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine, threads that wait for each other take twice as long."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 def shown(folder: Path) -> dict[str, str]:
     """What each of the author's cells printed."""
     (executed,) = (path for path in (folder / "runs").glob("*/*.ipynb"))

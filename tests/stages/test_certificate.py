@@ -38,6 +38,7 @@ from nb2prod.stages import proof
 from nb2prod.stages.certificate import client, elsewhere, paths, probe
 from nb2prod.stages.certificate.certify import with_further
 from nb2prod.stages.certificate.examine import Problem, versions_of, wanted_of
+from nb2prod.stages.certificate.own_client import client_named
 from nb2prod.stages.package import package
 from nb2prod.stages.verify import examine_package, verify_package
 from nb2prod.storage import artifacts, checksums, codec
@@ -175,9 +176,14 @@ def test_one_rounding_step_in_the_service_is_found_with_path_and_row(made: Model
     assert "digits or rows were changed" in problem.what
 
 
-def test_a_client_that_sends_to_json_is_found_with_row_and_column(made: ModelPackage, prover: proof.Prover) -> None:
-    def careless(rows: Any) -> str:
-        return f'{{"dataframe_split": {rows.to_json(orient="split", index=False)}}}'
+def test_a_client_that_sends_to_json_is_found_with_row_and_column(
+    made: ModelPackage, prover: proof.Prover, tmp_path: Path
+) -> None:
+    file = tmp_path / "careless.py"
+    file.write_text(
+        "def body(rows):\n    return '{\"dataframe_split\": ' + rows.to_json(orient='split', index=False) + '}'\n"
+    )
+    careless = client_named(f"{file}:body")
 
     def careful(rows: Any) -> str:
         split = rows.to_dict("split")
@@ -187,10 +193,42 @@ def test_a_client_that_sends_to_json_is_found_with_row_and_column(made: ModelPac
     red = client.check_client(prover, about, "mlflow", careless)
     assert (red.verdict, red.found[0].what) == ("different", "row 0")
     assert red.found[0].expected.startswith("size: ")
+    assert client.differs(red).startswith("the client does not send the rows that it has: for 'row 0' it sends size: ")
     green = client.check_client(prover, about, "mlflow", careful)
     assert green.holds, green.found[:5]
     with pytest.raises(UsageError, match="writes a dict"):
         client.check_client(prover, about, "mlflow", lambda rows: {})  # type: ignore[arg-type, return-value]
+    with pytest.raises(NotProved, match="refuses every row that the client sends: the body must have exactly one of"):
+        client.check_client(prover, about, "mlflow", lambda rows: "{}")
+
+
+def test_a_client_may_be_a_command_that_reads_a_row_and_writes_the_body() -> None:
+    rows = pd.DataFrame({"size": [0.1 + 0.2], "many": [2**53 + 1], "name": ["Ä"]})
+    assert client_named("cat")(rows) == '{"size": 0.30000000000000004, "many": 9007199254740993, "name": "Ä"}'.encode()
+    assert client_named("cat")(pd.DataFrame({"size": [float("inf")]})) == b"null"
+    with pytest.raises(RuntimeError, match="exit code 3, no idea"):
+        client_named("sh -c 'echo no idea >&2; exit 3'")(rows)
+
+
+@pytest.mark.parametrize(
+    ("named", "refused"),
+    [
+        ("gone.py:body", "there is no such file"),
+        ("there.py:body", "it has no function body"),
+        ("broken.py:body", "the client cannot be imported: ZeroDivisionError"),
+        ("no-such-program --fast", "there is no such program"),
+        ("sh -c 'open", "the command cannot be read"),
+        ("", "there is no such program"),
+    ],
+)
+def test_a_client_that_is_not_there_is_refused(
+    named: str, refused: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("there.py").write_text("def other(rows): ...\n")
+    Path("broken.py").write_text("1 / 0\n")
+    with pytest.raises(UsageError, match=refused):
+        client_named(named)
 
 
 def test_another_model_in_the_package_is_found_on_the_path_of_the_fresh_process(

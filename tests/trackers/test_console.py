@@ -26,7 +26,7 @@ from nb2prod.core.events import (
     Tracked,
 )
 from nb2prod.core.result import Explanation, Failure, TestResult
-from nb2prod.trackers import console
+from nb2prod.trackers import _console_live, _console_seen, _console_words, console
 
 T0 = 1_700_000_000.0
 Shown = Callable[..., list[str]]
@@ -240,12 +240,12 @@ def test_colours_are_left_out_where_nobody_wants_them(tmp_path: Path) -> None:
 def test_a_display_shows_the_step_that_runs_however_many_there_are() -> None:
     """The window follows it, and says how many rows are hidden on each side."""
     for running in range(40):
-        rows = [console._Row(str(n), "finished" if n < running else "waiting") for n in range(40)]
+        rows = [_console_seen.Row(str(n), "finished" if n < running else "waiting") for n in range(40)]
         rows[running].status = "running"
-        above, window, below = console._window(rows, 10)
+        above, window, below = _console_live._window(rows, 10)
         assert (above + len(window) + below, len(window)) == (40, 10)
         assert rows[running] in window
-    assert console._window(rows[:10], 10) == (0, rows[:10], 0)
+    assert _console_live._window(rows[:10], 10) == (0, rows[:10], 0)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_a_display_shows_the_step_that_runs_however_many_there_are() -> None:
 )
 def test_a_duration_is_written_as_a_person_says_it(seconds: float, text: str) -> None:
     """Tenths below a hundred seconds, then minutes, then hours."""
-    assert console._duration(seconds) == text
+    assert _console_words.duration_text(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -263,4 +263,4 @@ def test_a_duration_is_written_as_a_person_says_it(seconds: float, text: str) ->
 )
 def test_a_metric_is_written_short(value: float, text: str) -> None:
     """Whole numbers whole, others with four digits."""
-    assert console._number(value) == text
+    assert _console_words.number_text(value) == text

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from nb2prod.core.pipeline import Pipeline
 from nb2prod.language.plain import PlainCell
-from nb2prod.language.suggesting.acts import dotted, is_literal, outside
+from nb2prod.language.suggesting.statements import is_literal
+from nb2prod.language.suggesting.trees import dotted, outside
 
 LOOKS_UP = frozenset({"globals", "locals", "vars", "exec", "eval", "dir"})
 MAKERS = frozenset({"Path", "pathlib.Path", "date", "datetime", "timedelta"})

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nb2prod.language.suggesting.acts import is_sparse
+from nb2prod.language.suggesting.measures import is_sparse
 from nb2prod.language.suggesting.view import View
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from nb2prod.core.errors import NotProved, UsageError
 from nb2prod.core.outcome import Outcome
 from nb2prod.core.parity import DIFFERENT, INVOCATIONS, PathParity, RowFound
-from nb2prod.stages.certificate import paths, service, spelling
+from nb2prod.stages.certificate import certify, paths, service, spelling
 from nb2prod.stages.certificate.compare import TOLERANCE, path_of
 from nb2prod.stages.certificate.paths import Evidence, in_json
 from nb2prod.stages.certificate.service import Spoken
@@ -25,12 +25,13 @@ from nb2prod.stages.proof import Prover
 from nb2prod.storage.row_answers import part
 
 PATH = "client"
+LOSES = "the client does not send the rows that it has"
 Client = Callable[[Any], bytes | str]
 
 
 def check_client(prover: Prover, evidence: Evidence, runtime: str, client: Client) -> PathParity:
-    """The client's path to an answer. Raises NotProved for a package without a probe set, UsageError for a client that
-    writes no body.
+    """The client's path to an answer. Raises NotProved for a package without a probe set, and when the service refuses
+    every real row; UsageError for a client that writes no body.
     """
     probe = evidence.probe
     if probe is None:
@@ -43,6 +44,7 @@ def check_client(prover: Prover, evidence: Evidence, runtime: str, client: Clien
     rows = dataclasses.replace(probe.rows, expected=[in_json(one) for one in probe.rows.expected])
     tolerance = paths.translated(evidence.package) if runtime == "onnx" else TOLERANCE
     found = [paths.unsayable(one, other) for one, other in zip(probe.rows.expected, found, strict=True)]
+    _refuse_unread(found[: rows.real])
     path = path_of(PATH, rows, found, tolerance, environment)
     lost = [
         RowFound(row, rows.what[row], DIFFERENT, *changed)
@@ -52,14 +54,31 @@ def check_client(prover: Prover, evidence: Evidence, runtime: str, client: Clien
     return _with_lost(path, lost)
 
 
+def _refuse_unread(real: Sequence[Outcome]) -> None:
+    """A refusal is no wrong answer, but who is always refused has proved nothing."""
+    if all(one.kind == "refused" for one in real):
+        raise NotProved(
+            f"the service refuses every row that the client sends: {real[0].reason}",
+            fix='write a body of MLflow\'s protocol, as {"dataframe_split": …}',
+        )
+
+
 def _with_lost(path: PathParity, lost: Sequence[RowFound]) -> PathParity:
     if not lost:
         return path
     there = {one.row for one in lost}
     marks = "".join(DIFFERENT if row in there else mark for row, mark in enumerate(path.marks))
-    note = "the client does not send the rows that it has; json.dumps of frame.to_dict keeps every digit"
     found = (*lost, *(one for one in path.found if one.row not in there))
-    return dataclasses.replace(path, marks=marks, found=found, verdict="different", note=note)
+    return dataclasses.replace(path, marks=marks, found=found, verdict="different", note=LOSES)
+
+
+def differs(path: PathParity) -> str:
+    """What is wrong with the client, with the first row."""
+    if path.note != LOSES:
+        return certify.differs(path)
+    first = path.found[0]
+    told = f"for {first.what!r} it sends {first.found}, not {first.expected}"
+    return f"{LOSES}: {told} ({path.marks.count(DIFFERENT)} of {len(path.marks)} rows of the probe set)"
 
 
 def _body(client: Client, rows: Any) -> bytes:

@@ -1,0 +1,1 @@
+"""How a notebook is verified: what its runs noted, each pair compared, and what that proves of the pipeline's edges."""

@@ -1,0 +1,1 @@
+"""The parts of `stages/versions.py`: the table of versions, and what a cell reads, shares, changes and binds."""
