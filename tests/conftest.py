@@ -1,7 +1,8 @@
-"""What holds for every test: MLflow's global settings are as it found them."""
+"""What holds for every test: MLflow's global settings and the log are as it found them."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -23,3 +24,12 @@ def _mlflow_as_it_was() -> Iterator[None]:
         mlflow.set_registry_uri("")
     if before is not None:
         os.environ["MLFLOW_TRACKING_URI"] = before
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """The command sends the log to the standard error of its moment, which for the next test is a closed file."""
+    yield
+    for handler in logging.root.handlers[:]:
+        if type(handler) is logging.StreamHandler:
+            logging.root.removeHandler(handler)
