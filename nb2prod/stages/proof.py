@@ -47,17 +47,23 @@ class NotInstalled(Exception):
     """The process that proves lacks this module."""
 
 
+def imported_early(requirements: Iterable[str]) -> tuple[str, ...]:
+    """What a process that proves imports while nobody waits for it: of what is required, and nothing else.
+
+    An environment made from a package's lock has no more than that.
+    """
+    pinned = {pin.partition("==")[0] for pin in requirements}
+    early = (("scikit-learn", "mlflow.sklearn"), ("skops", "skops.io"))
+    return ("mlflow.pyfunc", *(module for name, module in early if name in pinned))
+
+
 class Prover:
     """One fresh process for one package with these requirements; it ends with the `with`."""
 
     def __init__(self, requirements: Iterable[str] | None, *, python: Path | None = None) -> None:
         """None as `requirements`: the model itself is not asked for, and nothing is imported for it."""
         self._python = str(python or sys.executable)
-        if requirements is None:
-            self._modules: tuple[str, ...] = ()
-            return
-        uses_sklearn = any(pin.startswith("scikit-learn==") for pin in requirements)
-        self._modules = ("mlflow.pyfunc", "mlflow.sklearn", "skops.io") if uses_sklearn else ("mlflow.pyfunc",)
+        self._modules = () if requirements is None else imported_early(requirements)
 
     def __enter__(self) -> Self:
         self._folder = scratch.folder()
