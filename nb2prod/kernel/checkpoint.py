@@ -212,7 +212,7 @@ class Points:
         self._import(wanted)
         _refuse_other_versions(point, _versions(wanted.imports))
         if wanted.injected:
-            exec(compile(wanted.injected, "<secrets>", "exec"), self.shell.user_ns)
+            exec(compile(wanted.injected, "<secrets>", "exec", dont_inherit=True), self.shell.user_ns)
         for packed in point.parcels:
             self.namespace.update(self._unpacked(packed.names, store.get(packed.digest)))
         for count, source in wanted.sources:
@@ -236,7 +236,7 @@ class Points:
         for statement in wanted.imports:
             # one that failed in its cell fails here, and the cell went on from that
             with contextlib.suppress(Exception):
-                exec(compile(statement, "<imports>", "exec"), scratch)
+                exec(compile(statement, "<imports>", "exec", dont_inherit=True), scratch)
         for feature in [value for value in scratch.values() if isinstance(value, __future__._Feature)]:
             self.shell.compile.flags |= feature.compiler_flag
         for name in set(wanted.imported) & scratch.keys():

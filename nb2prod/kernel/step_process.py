@@ -159,7 +159,7 @@ class _Process:
         scratch: dict[str, Any] = {"__name__": "__main__"}
         for statement in wanted.imports[self.imports :]:
             with contextlib.suppress(Exception):  # it fails again, and is reported, where the notebook imports it
-                exec(compile(statement, "<imports>", "exec"), scratch)
+                exec(compile(statement, "<imports>", "exec", dont_inherit=True), scratch)
         self.imports = len(wanted.imports)
         # `from __future__ import …` counts for every cell that comes after
         futures = [value for value in scratch.values() if isinstance(value, __future__._Feature)]

@@ -7,6 +7,7 @@ something else wherever the file is loaded. So definitions move to a module that
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from nb2prod.language.names import names_of
 from nb2prod.language.plain import PlainCell
 
 HEADER = '"""Functions and classes of the notebook {name}, moved to a module so that they can be imported."""'
+FUTURE = "__future__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,23 @@ def hoist(name: str, cells: Iterable[tuple[PlainCell, bool]], bindings: Iterable
     module = module_name(name)
     return HoistedModule(
         name=module,
-        source=_rendered(name, chosen) if definitions else "",
+        source=_rendered(name, [*_future(statements, chosen), *chosen]) if definitions else "",
         names=tuple(definitions),
         unresolved=tuple(sorted(unresolved.items())),
         imports=_packages(chosen) if definitions else (),
     )
+
+
+def _future(statements: Iterable[Defined], chosen: Iterable[Defined]) -> list[Defined]:
+    """The `from __future__ import …` that hold for all that was chosen: in a notebook they hold for what comes after.
+
+    A module has no place for one that holds for a part of it.
+    """
+    code = [found for found in chosen if found.what != "import"]
+    before = itertools.takewhile(lambda found: found is not code[0], statements) if code else ()
+    return [
+        found for found in before if isinstance(found.statement, ast.ImportFrom) and found.statement.module == FUTURE
+    ]
 
 
 def module_name(notebook: str) -> str:

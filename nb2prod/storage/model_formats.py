@@ -166,7 +166,7 @@ def importable(module: HoistedModule, *, also: str = "") -> Iterator[types.Modul
 
 def _run(module: HoistedModule, made: types.ModuleType) -> None:
     try:
-        exec(compile(module.source, f"{module.name}.py", "exec"), made.__dict__)
+        exec(compile(module.source, f"{module.name}.py", "exec", dont_inherit=True), made.__dict__)
     except Exception as error:
         unresolved = ", ".join(name for name, _ in module.unresolved)
         raise NotProved(

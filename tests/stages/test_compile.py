@@ -149,6 +149,26 @@ def test_a_cycle_shows_the_circle_and_what_runs_through_it(tmp_path: Path) -> No
     assert "through x, y" in finding.message
 
 
+FUTURE = "from __future__ import annotations"
+OF_ITSELF = "class Report:\n    def add(self) -> Report:\n        return self"
+BEFORE = "def f(v: int) -> int:\n    return v"
+
+
+def test_what_the_notebook_takes_from_the_future_holds_in_its_module(tmp_path: Path) -> None:
+    """There an annotation may name a class that is not made yet; in a module it has to stand before all else."""
+    module = compiled(
+        tmp_path, ("imports", f"import math\n{FUTURE}"), ("functions", OF_ITSELF), ("step:a", "x = 1")
+    ).module
+    namespace: dict[str, object] = {}
+    exec(compile(module.source, "module", "exec", dont_inherit=True), namespace)
+    assert namespace["Report"].add.__annotations__ == {"return": "Report"}  # type: ignore[attr-defined]
+
+
+def test_what_holds_for_a_part_of_the_notebook_does_not_hold_for_its_whole_module(tmp_path: Path) -> None:
+    cells = (("functions", BEFORE), ("imports", FUTURE), ("functions", OF_ITSELF), ("step:a", "x = 1"))
+    assert FUTURE not in compiled(tmp_path, *cells).module.source
+
+
 def test_functions_and_classes_are_hoisted_with_what_they_need(tmp_path: Path) -> None:
     pipeline = compiled(
         tmp_path,

@@ -182,3 +182,10 @@ def test_a_module_that_does_not_run_by_itself_is_refused_and_gone() -> None:
         pass
     assert refused.value.fix == "define in an imports or functions cell: LIMIT"
     assert "broken_functions" not in sys.modules
+
+
+def test_a_module_is_tried_without_what_this_project_takes_from_the_future() -> None:
+    """An annotation that nobody evaluates here would be evaluated where the package is loaded."""
+    module = HoistedModule("own_annotation", "class Report:\n    def add(self) -> Report: ...\n", ("Report",))
+    with pytest.raises(NotProved, match="name 'Report' is not defined"), importable(module):
+        pass
