@@ -251,3 +251,16 @@ def test_a_variable_that_a_function_reads_wherever_it_is_called_is_declared_in_i
     run = [sys.executable, "-m", "nb", "--output", "results"]
     subprocess.run(run, cwd=tmp_path / "out", env=environment(tmp_path / "out"), check=True)
     assert json.loads((tmp_path / "out/results/metrics.json").read_text()) == {"m": 2.0}
+
+
+def test_a_last_comment_is_as_far_from_the_code_as_its_author_put_it(tmp_path: Path) -> None:
+    """Also where a line comes after it: a notebook lets go of its figures at the end of a cell."""
+    cells: list[Row] = [
+        ("imports", "import matplotlib.pyplot as plt"),
+        ("step:near", "plt.plot([1])\n# looked at"),
+        ("step:far", "plt.plot([2])\n\n# looked at"),
+    ]
+    api.export(write_notebook(tmp_path / "drawn.ipynb", cells), "project", tmp_path / "project")
+    text = (tmp_path / "project" / "src" / "drawn" / "steps.py").read_text()
+    assert '    plt.plot([1])\n    # looked at\n    plt.close("all")\n' in text
+    assert '    plt.plot([2])\n\n    # looked at\n    plt.close("all")\n' in text

@@ -111,7 +111,8 @@ def _kept(index: int, role: Role, problems: Problems, allow_shell: bool, pyplot:
         found = _not_for_looking(found, problems, pyplot)
         if pyplot and found and _mentions(found, pyplot) and not _is_close(found[-1].node, pyplot):
             last = source.count("\n") + 1 + role.line_offset
-            found.append(_closing(index, pyplot, f"\n{tail}" if tail else "", tail_at if tail else last + 1, last + 1))
+            lead = _set_apart(tail, source.splitlines()[tail_at - role.line_offset - 1]) if tail else ""
+            found.append(_closing(index, pyplot, lead, tail_at if tail else last + 1, last + 1))
             tail, tail_at = "", last + 1
     return KeptCell(index, role, (*statements, *found), tail, comparable, tail_at)
 
@@ -209,6 +210,11 @@ def _not_for_looking(statements: list[Statement], problems: Problems, pyplot: st
         elif not (last and isinstance(statement.node, ast.Expr) and _is_shown(statement.node.value)):
             found.append(statement)
     return found
+
+
+def _set_apart(tail: str, first: str) -> str:
+    """The comments below the last statement, with the empty line above them when that is what stands there."""
+    return tail if first.strip() else f"\n{tail}"
 
 
 def _closing(cell: int, pyplot: str, lead: str, above: int, line: int) -> Statement:
